@@ -1,0 +1,285 @@
+"""A decision as people and journals meet it: values by name, vetoes, one line of reason, and the whole record.
+
+The record can be decided again: `{"now": …, "symbol": …, **record["facts"]}` gives the same decision under the same
+rulebook, missing facts and their causes included. Its JSON text is canonical (sorted facts, shortest doubles), and
+`decision_id` is a digest of what went in, so equal inputs have equal ids on every machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from engine.backends.facts import DECISIONS, Gap, Moment, Seen
+from engine.backends.outcome import Firing, Outcome
+from engine.language import model
+from engine.language.evaluate import Known, Missing
+from engine.language.model import Binding, Expression, Leaf, Policy, walk
+from engine.language.printer import print_number
+from engine.language.rulebook import Rulebook
+from engine.language.types import FlagType, Value
+
+_ID_BYTES = 12
+
+
+class Decision:
+    """One decision. Decided values are attributes and items: `d.quality`, `d["quality"]`.
+
+    Attributes of the class come first: a decided value that shares a name with one is reached as an item.
+    """
+
+    __slots__ = ("_binding", "_outcome", "_policy", "_rulebook", "_seen")
+
+    def __init__(self, rulebook: Rulebook, policy: Policy, binding: Binding, seen: Seen, outcome: Outcome) -> None:
+        self._rulebook = rulebook
+        self._policy = policy
+        self._binding = binding
+        self._seen = seen
+        self._outcome = outcome
+
+    @property
+    def values(self) -> dict[str, Value]:
+        """What the policy decides, by name: numbers as floats, flags as bools, choices as text."""
+        values = self.outcome.values
+        return {name: values[name] for name in self._policy.decides}
+
+    def __getitem__(self, name: str) -> Value:
+        if name not in self._policy.decides:
+            raise KeyError(name)
+        return self.outcome.values[name]
+
+    def __getattr__(self, name: str) -> Value:
+        try:
+            return self[name]
+        except KeyError:
+            message = f"policy `{self._policy.name}` does not decide `{name}`"
+            raise AttributeError(message) from None
+
+    @property
+    def policy(self) -> str:
+        """The policy's name."""
+        return self._policy.name
+
+    @property
+    def rulebook(self) -> str:
+        """The version of the rulebook that decided."""
+        return self._rulebook.version
+
+    @property
+    def moment(self) -> Moment:
+        """`now`, `symbol` and `intent_id` it was decided for."""
+        return self.seen.moment
+
+    @property
+    def seen(self) -> Seen:
+        """The facts as the policy saw them."""
+        return self._seen
+
+    @property
+    def outcome(self) -> Outcome:
+        """Every value, and which rules fired by which leaves."""
+        return self._outcome
+
+    @property
+    def vetoes(self) -> tuple[str, ...]:
+        """The rules that vetoed, as `set.rule`, in order."""
+        return tuple(firing.rule.full_id for firing in self.outcome.vetoes)
+
+    @property
+    def fired(self) -> tuple[str, ...]:
+        """The other rules that matched, as `set.rule`, in order."""
+        return tuple(firing.rule.full_id for firing in self.outcome.fired)
+
+    @property
+    def decision_id(self) -> str:
+        """A digest of policy, rulebook, symbol, intent, time and facts: 24 hex digits."""
+        return decision_id(self._policy, self._rulebook, self.moment, to_json(facts_record(self.seen)))
+
+    @property
+    def reason(self) -> str:
+        """One line for a person."""
+        return reason(self._policy, self._binding, self.seen, self.outcome)
+
+    def record(self) -> dict[str, Any]:
+        """The decision as a JSON-like object (docs/decisions.md describes it)."""
+        facts = facts_record(self.seen)
+        names: dict[str, Known] = {**self.seen.names(), **self.outcome.values}
+        moment = self.moment
+        return {
+            "decision_id": decision_id(self._policy, self._rulebook, moment, to_json(facts)),
+            "now": moment.now,
+            "policy": self._policy.name,
+            "profile": self._rulebook.profile,
+            "rulebook": self._rulebook.version,
+            "sources": self._rulebook.sources_digest,
+            "symbol": moment.symbol,
+            "intent_id": moment.intent_id,
+            "decided": self.values,
+            "vetoes": [firing_record(firing, names, self._binding) for firing in self.outcome.vetoes],
+            "fired": [firing_record(firing, names, self._binding) for firing in self.outcome.fired],
+            "reason": self.reason,
+            "facts": facts,
+        }
+
+    def json(self) -> str:
+        """The record as one line of JSON."""
+        return to_json(self.record())
+
+    def __repr__(self) -> str:
+        return f"<Decision {self._policy.name}: {self.reason}>"
+
+
+def to_json(value: Any) -> str:
+    """Canonical JSON: no blanks, ASCII, doubles in their shortest form."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+
+
+def decision_id(policy: Policy, rulebook: Rulebook, moment: Moment, facts: str) -> str:
+    """The digest of everything that went into a decision; `facts` is their canonical JSON."""
+    head = to_json([policy.name, rulebook.profile, rulebook.version, moment.symbol, moment.intent_id, moment.now])
+    return hashlib.blake2b(f"{head}{facts}".encode(), digest_size=_ID_BYTES).hexdigest()
+
+
+def facts_record(seen: Seen) -> dict[str, Any]:
+    """The facts as they can be handed in again: sorted, absent ones left out, other gaps with their cause."""
+    record: dict[str, Any] = {}
+    decisions: dict[str, Any] = {}
+    for group in sorted(seen.values):
+        held: dict[str, Any] = {}
+        if group in seen.observed_at:
+            held["observed_at"] = seen.observed_at[group]
+        for name in sorted(seen.values[group]):
+            value = seen.values[group][name]
+            if isinstance(value, Gap):
+                if value.cause is Missing.ABSENT:
+                    continue
+                held[name] = gap_record(value)
+            else:
+                held[name] = value
+        if group.startswith(f"{DECISIONS}."):
+            decisions[group.removeprefix(f"{DECISIONS}.")] = held
+        elif held:
+            record[group] = held
+    return {"decisions": decisions, **record} if any(decisions.values()) else record
+
+
+def gap_record(gap: Gap) -> dict[str, str]:
+    """A gap as the record shows it. Handed in again it is an object where a value should be, so it stays a gap."""
+    return {"missing": gap.cause.value} if gap.got is None else {"missing": gap.cause.value, "got": gap.got}
+
+
+def firing_record(firing: Firing, names: Mapping[str, Known], binding: Binding) -> dict[str, Any]:
+    """One rule that matched: id, place, triggering leaves as written, and the values seen there."""
+    leaves = firing.rule.leaves()
+    return {
+        "rule": firing.rule.full_id,
+        "at": f"{firing.rule.span.file}:{firing.rule.span.line}",
+        "leaves": [
+            {"when": leaves[index].written.text, "saw": seen_by(leaves[index].written.expression, names, binding)}
+            for index in firing.leaves
+        ],
+    }
+
+
+def seen_by(expression: Expression, names: Mapping[str, Known], binding: Binding) -> dict[str, Any]:
+    """The values an expression looked at, by name (parameters with `$`); a missing one as `{"missing": cause}`."""
+    seen: dict[str, Any] = {}
+    for part in walk(expression):
+        match part:
+            case model.FactRef(name=name) | model.DecisionRef(name=name):
+                value = names[name]
+                seen[name] = {"missing": value.value} if isinstance(value, Missing) else value
+            case model.ParameterRef(ruleset=owner, name=name):
+                seen[f"${name}"] = binding.values[f"{owner}.{name}"]
+    return seen
+
+
+def reason(policy: Policy, binding: Binding, seen: Seen, outcome: Outcome) -> str:
+    """One line a trader reads aloud: the headline, then the veto that made it, or what the decision rests on."""
+    values = outcome.values
+    names: dict[str, Known] = {**seen.names(), **values}
+    headline = show_value(values[policy.reason[0]]) if policy.reason else policy.name
+    kind = policy.types().get(policy.reason[0]) if policy.reason else None
+    if isinstance(kind, FlagType):
+        headline = policy.reason[0] if values[policy.reason[0]] else f"not {policy.reason[0]}"
+    if outcome.vetoes:
+        first, *others = outcome.vetoes
+        text = f"{headline}: {explain_firing(first, names, binding)}"
+        if others:
+            text += "; also " + ", ".join(firing.rule.full_id for firing in others)
+        return text
+    if any(step.hit == "veto" for step in policy.steps):
+        parts = ["no veto"]
+    else:
+        deciding = [
+            firing
+            for firing in outcome.fired
+            if policy.reason and any(effect.name == policy.reason[0] for effect in firing.rule.effects)
+        ]
+        parts = [explain_firing(firing, names, binding) for firing in deciding[-1:]]
+    parts += [text for name in policy.reason[1:] if (text := _recited(name, policy, values))]
+    gaps = _gaps(outcome.fired, names)
+    if gaps:
+        parts.append("missing " + ", ".join(gaps))
+    return f"{headline}: " + "; ".join(parts) if parts else headline
+
+
+def _recited(name: str, policy: Policy, values: Mapping[str, Value]) -> str:
+    if isinstance(policy.types()[name], FlagType):
+        return name if values[name] else ""
+    return f"{name} {show_value(values[name])}"
+
+
+def _gaps(fired: Iterable[Firing], names: Mapping[str, Known]) -> list[str]:
+    """What the rules that fired found missing, each once, with its cause."""
+    found: dict[str, None] = {}
+    for firing in fired:
+        leaves = firing.rule.leaves()
+        for index in firing.leaves:
+            for part in walk(leaves[index].written.expression):
+                if isinstance(part, model.FactRef) and isinstance(names[part.name], Missing):
+                    found[f"{part.name} ({names[part.name]})"] = None
+    return list(found)
+
+
+def explain_firing(firing: Firing, names: Mapping[str, Known], binding: Binding) -> str:
+    """A rule with the leaves that triggered it: `hard_gates.spread_too_wide (spread_bps 14.2 > max_spread_bps 12)`."""
+    leaves = firing.rule.leaves()
+    shown = [explain_leaf(leaves[index], names, binding) for index in firing.leaves]
+    return f"{firing.rule.full_id} ({', '.join(shown)})" if shown else firing.rule.full_id
+
+
+def explain_leaf(leaf: Leaf, names: Mapping[str, Known], binding: Binding) -> str:
+    """A leaf as written, each name followed by its value, and each missing one by its cause."""
+    places: dict[int, tuple[int, str, Known]] = {}
+    for part in walk(leaf.written.expression):
+        match part:
+            case model.FactRef(name=name, type=kind) | model.DecisionRef(name=name, type=kind):
+                value = names[name]
+                if not isinstance(kind, FlagType) or isinstance(value, Missing):
+                    places[part.start] = (part.end, name, value)
+            case model.ParameterRef(ruleset=owner, name=name):
+                places[part.start] = (part.end, name, binding.values[f"{owner}.{name}"])
+    numbers = {value for _, _, value in places.values() if isinstance(value, float)}
+    exact = len({_short(value) for value in numbers}) < len(numbers)
+    text, done = "", 0
+    for start, (end, name, value) in sorted(places.items()):
+        shown = f"({value})" if isinstance(value, Missing) else show_value(value, exact=exact)
+        text += f"{leaf.written.text[done:start]}{name} {shown}"
+        done = end
+    return " ".join((text + leaf.written.text[done:]).split())
+
+
+def show_value(value: Value, *, exact: bool = False) -> str:
+    """A value for a person: numbers to six digits, or all of them where that would hide a difference."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return print_number(value) if exact else _short(value)
+    return value
+
+
+def _short(value: float) -> str:
+    return f"{value:.6g}"

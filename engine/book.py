@@ -1,0 +1,110 @@
+"""The front door to deciding: a `Book` is a loaded rulebook with a backend that runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from engine.backends import interpreter
+from engine.backends.compiled import CompiledBook
+from engine.backends.decision import Decision
+from engine.backends.facts import FactsError, see
+from engine.home import find_home
+from engine.language.load import load_rulebook
+from engine.language.model import Binding, Policy
+from engine.language.rulebook import Rulebook
+from engine.language.spelling import did_you_mean
+
+Backend = Literal["compiled", "interpreter"]
+"""Which backend decides. They agree bit for bit; the interpreter is slower and is the definition."""
+
+
+class Book:
+    """A rulebook, ready to decide. Immutable: threads may share it.
+
+    Policies compile when they first decide; `warm()` compiles them all.
+    """
+
+    def __init__(self, rulebook: Rulebook, backend: Backend = "compiled") -> None:
+        self.rulebook = rulebook
+        self.backend: Backend = backend
+        self.compiled = CompiledBook(rulebook)
+
+    @property
+    def version(self) -> str:
+        """The rulebook's version: it changes with meaning and with nothing else."""
+        return self.rulebook.version
+
+    @property
+    def profile(self) -> str:
+        """The profile's name."""
+        return self.rulebook.profile
+
+    @property
+    def policies(self) -> tuple[str, ...]:
+        """Names of the policies this profile runs."""
+        return tuple(self.rulebook.policies)
+
+    def decide(self, policy: str, facts: Mapping[str, Any]) -> Decision:
+        """Decide one policy on facts: `{"now": seconds, "symbol": …, group: {"observed_at": …, fact: …}, …}`.
+
+        Reads no clock and has no side effect. A fact that is absent, stale or invalid is missing; the rules say what
+        that means.
+
+        Raises:
+            FactsError: for names nothing declares (a typo must not pass as absent), and for a missing `now`.
+
+        """
+        if self.backend == "compiled":
+            return self.compiled.decide(policy, facts)
+        found = self.policy(policy)
+        return self.interpret(found, self._binding(facts), facts)
+
+    def interpret(self, policy: Policy, binding: Binding, facts: Mapping[str, Any]) -> Decision:
+        """Decide by the interpreter under a given binding."""
+        seen = see(self.rulebook, policy, binding, facts)
+        return Decision(self.rulebook, policy, binding, seen, interpreter.run(policy, binding, seen.names()))
+
+    def policy(self, name: str) -> Policy:
+        """A policy by name.
+
+        Raises:
+            FactsError: if the profile does not run it.
+
+        """
+        found = self.rulebook.policies.get(name)
+        if found is None:
+            known = ", ".join(self.rulebook.policies)
+            message = f"profile `{self.profile}` runs no policy `{name}`"
+            raise FactsError(message, did_you_mean(name, self.rulebook.policies, f"it runs {known}"))
+        return found
+
+    def trace(self, policy: str, facts: Mapping[str, Any]) -> tuple[Decision, tuple[interpreter.StepTrace, ...]]:
+        """Decide by the interpreter and keep every step."""
+        found, binding = self.policy(policy), self._binding(facts)
+        seen = see(self.rulebook, found, binding, facts)
+        steps = interpreter.trace(found, binding, seen.names())
+        return Decision(self.rulebook, found, binding, seen, interpreter.outcome(steps)), steps
+
+    def warm(self) -> Book:
+        """Compile every policy for every combination of symbol groups now, rather than at the first decision."""
+        self.compiled.warm()
+        return self
+
+    def _binding(self, facts: Mapping[str, Any]) -> Binding:
+        symbol = facts.get("symbol") if isinstance(facts, Mapping) else None
+        return self.rulebook.binding_of(symbol if isinstance(symbol, str) else None)
+
+
+def load(profile: str, home: str | Path | None = None, *, backend: Backend = "compiled") -> Book:
+    """Load a profile and everything it depends on.
+
+    `home` is the folder that holds `rules/ policies/ profiles/`: by default the working directory if it has a
+    `profiles/`, else the set that ships with Sluice.
+
+    Raises:
+        LoadError: with every finding at once, if anything is wrong.
+
+    """
+    return Book(load_rulebook(find_home(Path(home) if home is not None else None), profile), backend)

@@ -1,0 +1,185 @@
+"""A profile's chain of files becomes bindings: one set of values for each combination of symbol groups.
+
+In: profile documents and the parameters that are declared. Out: `Settings`, in which every value has its origin (the
+profile, the group, the line, the why). A value nobody declares, a declared one nobody gives, a deviation without a
+`why` and a symbol for which two groups say different things are findings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from engine.language.build import Library
+from engine.language.documents import Declaration, NamePlace, ProfileDocument, SymbolGroupText, ValueText, read_value
+from engine.language.findings import Findings, Related, Span
+from engine.language.model import Binding, Origin
+from engine.language.printer import print_number
+from engine.language.spelling import did_you_mean
+from engine.language.types import NumberType, Value
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a profile says, its ancestors included."""
+
+    profile: str
+    policies: tuple[NamePlace, ...]
+    disabled: Mapping[str, Origin]
+    """Disabled rules by `set.rule`."""
+    bindings: Mapping[tuple[str, ...], Binding]
+    """By the names of the symbol groups, sorted; `()` is for every symbol that stands in none."""
+    symbols: Mapping[str, tuple[str, ...]]
+    """Symbol to the names of its groups, sorted."""
+
+
+def ancestry(name: str, profiles: Mapping[str, ProfileDocument], library: Library, findings: Findings) -> list[ProfileDocument]:
+    """The chain of documents from the root to `name`; empty, with findings, where it is broken."""
+    chain: list[ProfileDocument] = []
+    document: ProfileDocument | None = profiles[name]
+    while document is not None:
+        if document in chain:
+            assert document.extends is not None
+            findings.add("profile.cycle", document.extends.span, f"`{document.name}` extends itself", "break the circle")
+            return []
+        chain.insert(0, document)
+        parent = document.extends
+        if parent is None:
+            break
+        document = profiles.get(parent.name)
+        if document is None:
+            if f"profile:{parent.name}" not in library.broken:
+                help_text = did_you_mean(parent.name, profiles, "create it, or name another")
+                findings.add("profile.unknown", parent.span, f"there is no profile `{parent.name}`", help_text)
+            return []
+    return chain
+
+
+def bind(chain: list[ProfileDocument], library: Library, needed: Mapping[str, Span], findings: Findings) -> Settings:
+    """The settings of a chain. `needed`: parameters that rules read (`set.param` to the declaration's place)."""
+    return _Binder(chain, library, findings).bind(needed)
+
+
+@dataclass(slots=True)
+class _Group:
+    """A symbol group, merged along the chain."""
+
+    members: tuple[NamePlace, ...]
+    values: dict[str, tuple[Value, Origin]]
+    span: Span
+
+
+class _Binder:
+    def __init__(self, chain: list[ProfileDocument], library: Library, findings: Findings) -> None:
+        self._chain = chain
+        self._library = library
+        self._params = library.params()
+        self._findings = findings
+        self._leaf = chain[-1]
+
+    def bind(self, needed: Mapping[str, Span]) -> Settings:
+        base: dict[str, tuple[Value, Origin]] = {}
+        groups: dict[str, _Group] = {}
+        policies: tuple[NamePlace, ...] = ()
+        disabled: dict[str, Origin] = {}
+        for document in self._chain:
+            if document.policies is not None:
+                policies = document.policies
+            base |= self._values(document, None, document.values)
+            for text in document.symbols.values():
+                self._merge_group(document, text, groups)
+            for entry in document.disable:
+                if entry.why is None:
+                    message = f"`{entry.rule}` is disabled without a why"
+                    self._findings.add("profile.no_why", entry.span, message, "say why: `{rule: …, why: …}`")
+                disabled[entry.rule] = Origin(document.name, None, entry.why or "", entry.span, "disabled")
+        for name, place in needed.items():
+            if name not in base:
+                message = f"`{name}` has no value in profile `{self._leaf.name}`"
+                related = Related(place, "it is declared here")
+                self._findings.add("param.no_value", self._leaf.span, message, "give it one in the base profile", related)
+        symbols = self._membership(groups)
+        bindings = {(): self._binding((), base, groups)}
+        for names in symbols.values():
+            bindings.setdefault(names, self._binding(names, base, groups))
+        # A group nobody is in yet still has values that must be sound.
+        for name in groups:
+            bindings.setdefault((name,), self._binding((name,), base, groups))
+        return Settings(self._leaf.name, policies, disabled, bindings, symbols)
+
+    def _values(
+        self, document: ProfileDocument, group: str | None, values: Mapping[str, ValueText]
+    ) -> dict[str, tuple[Value, Origin]]:
+        bound = {}
+        for text in values.values():
+            declared = self._declared(text)
+            if declared is None:
+                continue
+            if text.why is None and (group is not None or document.extends is not None):
+                message = f"`{text.name}` deviates without a why"
+                self._findings.add("profile.no_why", text.span, message, "say why: `{value: …, why: …}`")
+            value = read_value(text.scalar, declared.type, self._findings, f"`{text.name}`")
+            if value is None or not self._in_range(text, declared, value):
+                continue
+            value = value + 0.0 if isinstance(value, float) else value
+            bound[text.name] = (value, Origin(document.name, group, text.why or "", text.span, text.scalar.text))
+        return bound
+
+    def _declared(self, text: ValueText) -> Declaration | None:
+        owner, _, name = text.name.partition(".")
+        params = self._params.get(owner)
+        if params is None or name not in params:
+            if f"ruleset:{owner}" not in self._library.broken and not (owner == "facts" and self._library.vocabulary is None):
+                known = [f"{holder}.{param}" for holder, declared in self._params.items() for param in declared]
+                help_text = did_you_mean(text.name, known, "values are named `set.param`; remove it, or declare it")
+                self._findings.add("value.unknown", text.span, f"no rule set declares `{text.name}`", help_text)
+            return None
+        return params[name]
+
+    def _in_range(self, text: ValueText, declared: Declaration, value: Value) -> bool:
+        kind = declared.type
+        if not isinstance(kind, NumberType) or kind.min <= float(value) <= kind.max:
+            return True
+        reach = f"{print_number(kind.min)} to {print_number(kind.max)}"
+        related = Related(declared.span, f"declared here with {reach}")
+        message = f"`{text.name}` is {text.scalar.text}, outside of {reach}"
+        self._findings.add("value.range", text.scalar.span, message, "change the value, or the declared range", related)
+        return False
+
+    def _merge_group(self, document: ProfileDocument, text: SymbolGroupText, groups: dict[str, _Group]) -> None:
+        values = self._values(document, text.name, text.values)
+        known = groups.get(text.name)
+        if known is None:
+            if text.of is None:
+                message = f"the symbol group `{text.name}` has no members"
+                self._findings.add("profile.group", text.span, message, "list them: `of: [BTCUSDT, …]`")
+            groups[text.name] = _Group(text.of or (), values, text.span)
+            return
+        known.members = text.of if text.of is not None else known.members
+        known.values |= values
+
+    def _membership(self, groups: Mapping[str, _Group]) -> dict[str, tuple[str, ...]]:
+        holders: dict[str, list[str]] = {}
+        for name, group in groups.items():
+            for member in group.members:
+                for other in holders.get(member.name, []):
+                    for shared in groups[other].values.keys() & group.values.keys():
+                        first, second = groups[other].values[shared][1], group.values[shared][1]
+                        related = Related(first.span, f"`{other}` gives it here")
+                        message = f"`{member.name}` stands in `{other}` and `{name}`, and both give `{shared}`"
+                        help_text = "give it in one of them, or take the symbol out of the other"
+                        self._findings.add("profile.group_conflict", second.span, message, help_text, related)
+                holders.setdefault(member.name, []).append(name)
+        return {symbol: tuple(sorted(names)) for symbol, names in sorted(holders.items())}
+
+    def _binding(
+        self, names: tuple[str, ...], base: Mapping[str, tuple[Value, Origin]], groups: Mapping[str, _Group]
+    ) -> Binding:
+        merged = dict(base)
+        for name in names:
+            merged |= groups[name].values
+        return Binding(
+            names,
+            {name: value for name, (value, _) in merged.items()},
+            {name: origin for name, (_, origin) in merged.items()},
+        )

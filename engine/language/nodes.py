@@ -1,0 +1,329 @@
+"""YAML text becomes nodes: mappings, sequences and scalars, each with its place, and nothing resolved.
+
+In: a `Source` (name and text). Out: a `Node` tree, or findings. PyYAML's C parser composes with the base loader, so
+`on`, `12:30`, `010` and `1e3` stay the text they are; what a scalar means is said by the place it stands in. Refused:
+duplicate keys, aliases, tags, several documents, files over 1 MiB, nesting over 50. Two traps of YAML get a text of
+their own: an expression that flow style cuts at a comma, and one that starts with a quote.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from engine.language.findings import Findings, Related, Span
+
+MOST_BYTES = 1 << 20
+"""A document larger than this is refused: rules are read by people."""
+
+MOST_NESTING = 50
+"""Documents and expressions nested deeper than this are refused."""
+
+_MAPPING = "tag:yaml.org,2002:map"
+_SEQUENCE = "tag:yaml.org,2002:seq"
+_SCALAR = "tag:yaml.org,2002:str"
+
+_BRACKET = re.compile(r"[\[\]{}]")
+_DEEP_INDENT = re.compile(r"^[ ?:\-]{%d,}" % MOST_NESTING, re.MULTILINE)
+
+FLOW_HELP = (
+    "an expression that holds a comma, `[` or `{` cannot stand in flow style: "
+    "write it in block style, on a line of its own, or put it in double quotes"
+)
+QUOTE_HELP = "an expression that starts with a quote ends there for YAML: turn it round (`mode == 'x'`) or double-quote all"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One file as read: the name shown to people, and its text."""
+
+    name: str
+    text: str
+    lines: tuple[str, ...] = field(repr=False, compare=False)
+
+    @classmethod
+    def of(cls, name: str, text: str) -> Source:
+        """A source from text in hand."""
+        return cls(name, text, tuple(text.splitlines()))
+
+    def start(self) -> Span:
+        """The first character, for findings that concern the whole file."""
+        return Span(self.name, 1, 1, 1, 2)
+
+
+@dataclass(slots=True, eq=False)
+class Scalar:
+    """A piece of text. `raw` is what stands in the file between its marks; `style` is YAML's (`None` is plain)."""
+
+    source: Source
+    text: str
+    style: str | None
+    start: tuple[int, int, int]
+    end: tuple[int, int, int]
+
+    @property
+    def raw(self) -> str:
+        """The characters of the file, quotes and line breaks included."""
+        return self.source.text[self.start[0] : self.end[0]]
+
+    @property
+    def span(self) -> Span:
+        """Where it stands."""
+        return _span(self)
+
+    def at(self, start: int, end: int) -> Span:
+        """Where characters `start` to `end` of `text` stand; the whole scalar where folding or escapes blur that."""
+        if self.style is None and "\n" not in self.raw:
+            return self.span.within(start, end)
+        if self.style in ("'", '"') and self.raw[1:-1] == self.text:
+            return self.span.within(start + 1, end + 1)
+        return self.span
+
+
+@dataclass(slots=True, eq=False)
+class Mapping:
+    """Keys to nodes, in the order written. `keys` holds the key scalars by their text."""
+
+    source: Source
+    entries: dict[str, Node]
+    keys: dict[str, Scalar]
+    start: tuple[int, int, int]
+    end: tuple[int, int, int]
+
+    @property
+    def span(self) -> Span:
+        """Where it stands."""
+        return _span(self)
+
+    def get(self, key: str) -> Node | None:
+        """The node of a key, None where it is not given."""
+        return self.entries.get(key)
+
+
+@dataclass(slots=True, eq=False)
+class Sequence:
+    """Nodes in order."""
+
+    source: Source
+    items: list[Node]
+    start: tuple[int, int, int]
+    end: tuple[int, int, int]
+
+    @property
+    def span(self) -> Span:
+        """Where it stands."""
+        return _span(self)
+
+
+Node = Scalar | Mapping | Sequence
+"""Any node of a document."""
+
+
+def _span(node: Scalar | Mapping | Sequence) -> Span:
+    _, line, column = node.start
+    _, end_line, end_column = node.end
+    return Span(node.source.name, line + 1, column + 1, end_line + 1, end_column + 1)
+
+
+def read_source(path: Path, name: str, findings: Findings) -> Source | None:
+    """The text of a file under the name shown to people; None, with a finding, where it cannot be read."""
+    whole = Span(name, 1, 1, 1, 2)
+    try:
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+    except FileNotFoundError:
+        findings.add("file.missing", whole, f"there is no file `{name}`", "create it, or name another --home")
+        return None
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        findings.add("file.unreadable", whole, f"`{name}` cannot be read: {reason.lower()}", "check its permissions")
+        return None
+    return decode_source(data, name, findings)
+
+
+def decode_source(data: bytes, name: str, findings: Findings) -> Source | None:
+    """The text of bytes in hand: at most 1 MiB of UTF-8, a byte order mark allowed."""
+    whole = Span(name, 1, 1, 1, 2)
+    if len(data) > MOST_BYTES:
+        findings.add("file.too_large", whole, f"`{name}` is larger than 1 MiB", "split it: one rule set a file")
+        return None
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        where = Span(name, line, 1, line, 2)
+        findings.add("file.encoding", where, f"byte {error.start + 1} of `{name}` is not UTF-8", "save it as UTF-8")
+        return None
+    return Source.of(name, text.replace("\r\n", "\n"))
+
+
+def compose(source: Source, findings: Findings) -> Node | None:
+    """The nodes of one document; None, with findings, where it is no YAML we accept."""
+    if _may_be_deep(source.text) and _too_deep(source, findings):
+        return None
+    try:
+        root = yaml.compose(source.text, yaml.CBaseLoader)
+    except yaml.MarkedYAMLError as error:
+        _explain_yaml_error(source, error, findings)
+        return None
+    except yaml.reader.ReaderError as error:
+        findings.add(
+            "yaml.syntax",
+            source.start(),
+            f"character U+{ord(str(error.character)[0]):04X} is not allowed in YAML"
+            if not isinstance(error.character, int)
+            else f"character U+{error.character:04X} is not allowed in YAML",
+            "remove the control character",
+        )
+        return None
+    except yaml.YAMLError:
+        findings.add("yaml.syntax", source.start(), "this is not YAML", "")
+        return None
+    except (ValueError, UnicodeEncodeError):
+        findings.add("yaml.syntax", source.start(), "it holds a character that no YAML file may hold", "remove it")
+        return None
+    if root is None:
+        findings.add("yaml.empty", source.start(), f"`{source.name}` is empty", "")
+        return None
+    builder = _Builder(source, findings)
+    node = builder.build(root)
+    return None if builder.refused else node
+
+
+class _Builder:
+    """Turns PyYAML's nodes into ours, refusing what the language leaves out."""
+
+    def __init__(self, source: Source, findings: Findings) -> None:
+        self._source = source
+        self._findings = findings
+        self._seen: set[int] = set()
+        self.refused = False
+
+    def build(self, node: yaml.Node, *, flow: bool = False) -> Node:
+        start, end = _mark(node.start_mark), _mark(node.end_mark)
+        if id(node) in self._seen:  # an alias is the same object again
+            span = _span(Sequence(self._source, [], start, end))
+            self._refuse("yaml.alias", span, "anchors and aliases are not part of the language", "write it out")
+            return Sequence(self._source, [], start, end)
+        self._seen.add(id(node))
+        if isinstance(node, yaml.ScalarNode):
+            scalar = Scalar(self._source, node.value, None if node.style in (None, "") else node.style, start, end)
+            if node.tag != _SCALAR:
+                self._refuse_tag(node, scalar.span)
+            if flow and scalar.style is None and node.value.count("(") != node.value.count(")"):
+                self._refuse("yaml.split_expression", scalar.span, f"YAML cut this expression at `{node.value}`", FLOW_HELP)
+            return scalar
+        if isinstance(node, yaml.SequenceNode):
+            sequence = Sequence(self._source, [], start, end)
+            if node.tag != _SEQUENCE:
+                self._refuse_tag(node, sequence.span)
+            in_flow = bool(node.flow_style)
+            sequence.items = [self.build(item, flow=in_flow) for item in node.value]
+            return sequence
+        return self._mapping(node, start, end)
+
+    def _mapping(self, node: Any, start: tuple[int, int, int], end: tuple[int, int, int]) -> Mapping:
+        mapping = Mapping(self._source, {}, {}, start, end)
+        if node.tag != _MAPPING:
+            self._refuse_tag(node, mapping.span)
+        in_flow = bool(node.flow_style)
+        for key_node, value_node in node.value:
+            key = self.build(key_node, flow=in_flow)
+            if not isinstance(key, Scalar):
+                self._refuse("yaml.key", key.span, "a key must be a name", FLOW_HELP)
+                continue
+            value = self.build(value_node, flow=in_flow)
+            if key.text in mapping.keys:
+                self._refuse(
+                    "yaml.duplicate_key",
+                    key.span,
+                    f"`{key.text}` is given twice",
+                    "keep one of them",
+                    Related(mapping.keys[key.text].span, "it is given here first"),
+                )
+                continue
+            mapping.keys[key.text] = key
+            mapping.entries[key.text] = value
+        return mapping
+
+    def _refuse_tag(self, node: yaml.Node, span: Span) -> None:
+        self._refuse("yaml.tag", span, f"the tag `{node.tag}` is not part of the language", "remove the tag")
+
+    def _refuse(self, code: str, span: Span, message: str, help_text: str, *related: Related) -> None:
+        self.refused = True
+        self._findings.add(code, span, message, help_text, *related)
+
+
+def _mark(mark: Any) -> tuple[int, int, int]:
+    return (mark.index, mark.line, mark.column)
+
+
+def _explain_yaml_error(source: Source, error: yaml.MarkedYAMLError, findings: Findings) -> None:
+    mark = error.problem_mark or error.context_mark
+    line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    span = Span(source.name, line, column, line, column + 1)
+    problem = (error.problem or "this is not YAML").replace("\n", " ")
+    text = source.lines[line - 1] if line <= len(source.lines) else ""
+    related = []
+    if error.context and error.context_mark and error.context_mark.line + 1 != line:
+        at = error.context_mark
+        related = [Related(Span(source.name, at.line + 1, at.column + 1, at.line + 1, at.column + 2), str(error.context))]
+    if "alias" in problem:
+        findings.add("yaml.alias", span, "anchors and aliases are not part of the language", "write it out")
+        return
+    if isinstance(error, yaml.composer.ComposerError) and "document" in problem:
+        findings.add("yaml.documents", span, "a file holds one document", "remove the `---` and what follows, or split it")
+        return
+    if "flow" in str(error.context) or "',' or" in problem:
+        findings.add("yaml.syntax", span, problem, FLOW_HELP, *related)
+    elif "expected key" in problem and re.search(r"(:|-)\s+['\"]", text):
+        findings.add("yaml.syntax", span, problem, QUOTE_HELP, *related)
+    elif "\t" in text:
+        findings.add("yaml.syntax", span, problem, "YAML is indented with spaces: this line holds a tab", *related)
+    else:
+        findings.add("yaml.syntax", span, problem, "check the indentation and the colons of this line and the one above", *related)
+
+
+def _may_be_deep(text: str) -> bool:
+    """True where nesting could exceed the limit: cheap, and never false for a text that is too deep.
+
+    PyYAML's C composer recurses without a limit of its own and takes the process down at some ten thousand levels.
+    """
+    if _DEEP_INDENT.search(text):
+        return True
+    depth = deepest = 0
+    for bracket in _BRACKET.finditer(text):
+        if bracket.group() in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif depth:
+            depth -= 1
+    return deepest >= MOST_NESTING
+
+
+def _too_deep(source: Source, findings: Findings) -> bool:
+    """The exact answer, from the event stream, which does not recurse."""
+    depth = 0
+    try:
+        for event in _events(source.text):
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+                if depth > MOST_NESTING:
+                    mark = event.start_mark
+                    span = Span(source.name, mark.line + 1, mark.column + 1, mark.line + 1, mark.column + 2)
+                    findings.add("yaml.too_deep", span, f"nested more than {MOST_NESTING} deep", "flatten it")
+                    return True
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+    except (yaml.YAMLError, ValueError):
+        return False  # compose() reports it, with its place
+    return False
+
+
+def _events(text: str) -> Iterator[Any]:
+    yield from yaml.parse(text, yaml.CBaseLoader)

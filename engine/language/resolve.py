@@ -1,0 +1,338 @@
+"""Syntax trees become typed expressions: every name resolved in its scope, types and units checked.
+
+In: a syntax tree and a `Scope` (what may be named here). Out: a `model` expression, or None with findings. A bare name
+that nothing in scope has is a choice value, and the other side of the comparison (or the target of `set`) says of which
+choice; that is the only place where context decides.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from engine.language import model, syntax
+from engine.language.documents import Declaration, ExpressionText
+from engine.language.findings import Findings, Related, Span
+from engine.language.model import Expression
+from engine.language.spelling import did_you_mean
+from engine.language.types import (
+    ANY_UNIT,
+    ChoiceType,
+    FlagType,
+    NumberType,
+    TextType,
+    Type,
+    Unit,
+    common_unit,
+    describe,
+    describe_unit,
+    product_unit,
+    quotient_unit,
+)
+
+_RULE_NUMBERS = (0.0, 1.0)
+"""Literals a rule set may hold (and -1, by the sign); every other number is a parameter."""
+
+_ORDER = frozenset(("<", "<=", ">", ">="))
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What an expression may name: facts and decisions by bare name, parameters by `$name`."""
+
+    facts: Mapping[str, model.FactRef] = field(default_factory=dict)
+    decisions: Mapping[str, Type] = field(default_factory=dict)
+    later: Mapping[str, Span] = field(default_factory=dict)
+    """Names set by this or a later step: known only to say so."""
+    ruleset: str = ""
+    params: Mapping[str, Declaration] = field(default_factory=dict)
+    """Parameters of the own rule set."""
+    all_params: Mapping[str, Mapping[str, Declaration]] | None = None
+    """In claims: parameters of every rule set, as `$set.name`."""
+    vetoes: Mapping[str, Iterable[str]] | None = None
+    """In claims: rule ids of every veto step."""
+    any_number: bool = False
+    """True where literals other than 0 and 1 are allowed."""
+    used: Callable[[str, str], object] | None = None
+    """Told of every parameter read, as (rule set, name)."""
+
+
+def resolve(text: ExpressionText, scope: Scope, findings: Findings, expected: Type | None = None) -> Expression | None:
+    """The typed expression, or None with findings. `expected` is the target's type; it only helps to read a bare name."""
+    return _Resolver(text, scope, findings).resolve(text.tree, expected)
+
+
+def resolve_condition(text: ExpressionText, scope: Scope, findings: Findings) -> Expression | None:
+    """The typed condition, or None with findings."""
+    typed = resolve(text, scope, findings, model.FLAG)
+    if typed is None:
+        return None
+    if not isinstance(typed.type, FlagType):
+        findings.add(
+            "type.condition", text.span, f"a condition is true or false, this is {describe(typed.type)}", "compare it"
+        )
+        return None
+    return typed
+
+
+def number(unit: Unit) -> NumberType:
+    """The type of a computed number: its range is found by intervals, once parameters have values."""
+    return NumberType(unit, -math.inf, math.inf)
+
+
+class _Resolver:
+    def __init__(self, text: ExpressionText, scope: Scope, findings: Findings) -> None:
+        self._text = text
+        self._scope = scope
+        self._findings = findings
+
+    def resolve(self, node: syntax.Expression, expected: Type | None = None) -> Expression | None:
+        at = (node.start, node.end)
+        match node:
+            case syntax.Number(value=value):
+                if not self._scope.any_number and value not in _RULE_NUMBERS:
+                    return self._refuse(
+                        "number.literal", node, "a rule set holds no numbers beyond 0, 1 and -1",
+                        "declare a parameter and give its value in profiles/",
+                    )  # fmt: skip
+                return model.Constant(*at, value, NumberType(ANY_UNIT, value, value))
+            case syntax.Boolean(value=flag):
+                return model.Constant(*at, flag, model.FLAG)
+            case syntax.Text(value=literal):
+                if isinstance(expected, ChoiceType) and literal in expected.of:
+                    return self._refuse("type.mismatch", node, "a choice value is written without quotes", f"`{literal}`")
+                return model.Constant(*at, literal, TextType())
+            case syntax.Name():
+                return self._name(node, expected)
+            case syntax.Parameter():
+                return self._parameter(node)
+            case syntax.Negative(operand=operand):
+                inner = self._number(operand)
+                return inner and model.Negative(*at, inner, number(_unit(inner)))
+            case syntax.Arithmetic():
+                return self._arithmetic(node)
+            case syntax.Call():
+                return self._call(node)
+            case syntax.Compare():
+                return self._compare(node)
+            case syntax.Member():
+                return self._member(node)
+            case syntax.Presence():
+                return self._presence(node)
+            case syntax.Not(operand=operand):
+                negated = self._flag(operand)
+                return negated and model.Not(*at, negated)
+            case syntax.And(left=left, right=right):
+                return self._logical(node, "and", left, right)
+            case syntax.Or(left=left, right=right):
+                return self._logical(node, "or", left, right)
+            case syntax.Implies(left=left, right=right):
+                return self._logical(node, "implies", left, right)
+            case syntax.Vetoed():
+                return self._vetoed(node)
+        assert_never(node)
+
+    def _refuse(self, code: str, node: syntax.Expression, message: str, help_text: str, *related: Related) -> None:
+        self._findings.add(code, self._text.at(node), message, help_text, *related)
+
+    def _name(self, node: syntax.Name, expected: Type | None) -> Expression | None:
+        at, name, scope = (node.start, node.end), node.name, self._scope
+        if name in scope.facts:
+            fact = scope.facts[name]
+            return model.FactRef(*at, fact.group, fact.name, fact.type)
+        if name in scope.decisions:
+            return model.DecisionRef(*at, name, scope.decisions[name])
+        if isinstance(expected, ChoiceType) and name in expected.of:
+            return model.Constant(*at, name, expected)
+        if name in scope.later:
+            return self._refuse(
+                "name.later", node, f"`{name}` is not yet decided here", "a step reads what earlier steps set",
+                Related(scope.later[name], "it is set here"),
+            )  # fmt: skip
+        if name in scope.params:
+            return self._refuse("name.unknown", node, f"`{name}` is a parameter", f"write `${name}`")
+        known = [*scope.facts, *scope.decisions]
+        if isinstance(expected, ChoiceType):
+            message = f"`{name}` is neither a name in scope nor a value of the choice"
+            listed = "its values are " + ", ".join(expected.of)
+            return self._refuse("name.unknown", node, message, did_you_mean(name, [*expected.of, *known], listed))
+        if name in ("min", "max", "abs"):
+            return self._refuse("name.keyword", node, f"`{name}` is a function", f"write `{name}(…)`")
+        otherwise = "a policy reads the facts of the groups it lists under `reads`"
+        return self._refuse("name.unknown", node, f"nothing here is called `{name}`", did_you_mean(name, known, otherwise))
+
+    def _parameter(self, node: syntax.Parameter) -> Expression | None:
+        scope = self._scope
+        if scope.all_params is not None:
+            if node.ruleset is None:
+                return self._refuse("param.unknown", node, f"`${node.name}` lacks its rule set", f"write `$set.{node.name}`")
+            owner, params = node.ruleset, scope.all_params.get(node.ruleset)
+            if params is None:
+                help_text = did_you_mean(owner, scope.all_params)
+                return self._refuse("param.unknown", node, f"there is no rule set `{owner}` among the steps", help_text)
+        elif node.ruleset is not None and node.ruleset != scope.ruleset:
+            return self._refuse(
+                "param.unknown", node, "a rule set reads its own parameters only", "declare one of its own, or decide it in a step"
+            )  # fmt: skip
+        else:
+            owner, params = scope.ruleset, scope.params
+        declared = params.get(node.name)
+        if declared is None:
+            help_text = did_you_mean(node.name, params, f"declare it under `params` of {owner}")
+            return self._refuse("param.unknown", node, f"`{owner}` declares no parameter `{node.name}`", help_text)
+        if scope.used:
+            scope.used(owner, node.name)
+        return model.ParameterRef(node.start, node.end, owner, node.name, declared.type)
+
+    def _number(self, node: syntax.Expression) -> Expression | None:
+        typed = self.resolve(node)
+        if typed is not None and not isinstance(typed.type, NumberType):
+            return self._refuse("type.mismatch", node, f"a number is expected, this is {describe(typed.type)}", "")
+        return typed
+
+    def _flag(self, node: syntax.Expression) -> Expression | None:
+        typed = self.resolve(node)
+        if typed is not None and not isinstance(typed.type, FlagType):
+            message = f"a condition is expected, this is {describe(typed.type)}"
+            return self._refuse("type.mismatch", node, message, "compare it with something")
+        return typed
+
+    def _arithmetic(self, node: syntax.Arithmetic) -> Expression | None:
+        left, right = self._number(node.left), self._number(node.right)
+        if left is None or right is None:
+            return None
+        first, second = _unit(left), _unit(right)
+        match node.operator:
+            case "*":
+                unit = product_unit(first, second)
+            case "/":
+                unit = quotient_unit(first, second)
+            case _:
+                unit = common_unit(first, second)
+        if unit is None:
+            word = {"*": "times", "/": "divided by", "+": "plus", "-": "minus"}[node.operator]
+            message = f"{describe_unit(first)} {word} {describe_unit(second)} has no meaning"
+            return self._refuse("unit.mismatch", node, message, "units of a sum are equal; see docs/language.md, units")
+        return model.Arithmetic(node.start, node.end, node.operator, left, right, number(unit))
+
+    def _call(self, node: syntax.Call) -> Expression | None:
+        wanted = "one argument" if node.function == "abs" else "two or more arguments"
+        if (node.function == "abs") != (len(node.arguments) == 1):
+            return self._refuse("type.arguments", node, f"`{node.function}` takes {wanted}", "")
+        arguments = []
+        unit: Unit = ANY_UNIT
+        for argument in node.arguments:
+            typed = self._number(argument)
+            if typed is None:
+                return None
+            joined = common_unit(unit, _unit(typed))
+            if joined is None:
+                message = f"{describe_unit(unit)} and {describe_unit(_unit(typed))} do not compare"
+                return self._refuse("unit.mismatch", argument, message, "")
+            unit = joined
+            arguments.append(typed)
+        return model.Call(node.start, node.end, node.function, tuple(arguments), number(unit))
+
+    def _open(self, node: syntax.Expression) -> bool:
+        """True for what only context can read: a bare name that nothing in scope has."""
+        return (
+            isinstance(node, syntax.Name)
+            and node.name not in self._scope.facts
+            and node.name not in self._scope.decisions
+        )
+
+    def _pair(self, left: syntax.Expression, right: syntax.Expression) -> tuple[Expression, Expression] | None:
+        if self._open(left) and not self._open(right):
+            second = self.resolve(right)
+            first = second and self.resolve(left, second.type)
+        else:
+            first = self.resolve(left)
+            second = first and self.resolve(right, first.type)
+        return (first, second) if first is not None and second is not None else None
+
+    def _compare(self, node: syntax.Compare) -> Expression | None:
+        pair = self._pair(node.left, node.right)
+        if pair is None or not self._comparable(node, *pair, ordered=node.operator in _ORDER):
+            return None
+        return model.Compare(node.start, node.end, node.operator, *pair)
+
+    def _comparable(self, node: syntax.Expression, left: Expression, right: Expression, *, ordered: bool) -> bool:
+        match left.type, right.type:
+            case NumberType(unit=first), NumberType(unit=second):
+                if common_unit(first, second) is not None:
+                    return True
+                message = f"{describe_unit(first)} and {describe_unit(second)} do not compare"
+                self._refuse("unit.mismatch", node, message, "compare numbers of one unit")
+                return False
+            case ChoiceType() as first_choice, ChoiceType() as second_choice:
+                if first_choice.of != second_choice.of:
+                    self._refuse("type.mismatch", node, "choices compare only if their lists are equal", "")
+                elif ordered and not (first_choice.ordered and second_choice.ordered):
+                    message = "these choices have no order"
+                    self._refuse("type.order", node, message, "declare them with `ordered: true`, or use `==` or `in`")
+                else:
+                    return True
+                return False
+            case (FlagType(), FlagType()) | (TextType(), TextType()):
+                if not ordered:
+                    return True
+                self._refuse("type.order", node, f"{describe(left.type)} has no order", "use `==` or `!=`")
+                return False
+        message = f"{describe(left.type)} does not compare with {describe(right.type)}"
+        self._refuse("type.mismatch", node, message, "")
+        return False
+
+    def _member(self, node: syntax.Member) -> Expression | None:
+        if self._open(node.operand):
+            message = "the left side of `in` is a name in scope"
+            known = [*self._scope.facts, *self._scope.decisions]
+            assert isinstance(node.operand, syntax.Name)
+            return self._refuse("name.unknown", node.operand, message, did_you_mean(node.operand.name, known))
+        operand = self.resolve(node.operand)
+        if operand is None:
+            return None
+        elements = []
+        for element in node.elements:
+            typed = self.resolve(element, operand.type)
+            if typed is None or not self._comparable(element, operand, typed, ordered=False):
+                return None
+            elements.append(typed)
+        return model.Member(node.start, node.end, operand, tuple(elements), node.negated)
+
+    def _presence(self, node: syntax.Presence) -> Expression | None:
+        operand = self.resolve(node.operand)
+        if operand is None:
+            return None
+        if isinstance(operand, (model.Compare, model.Member, model.Presence, model.Not, model.Logical)):
+            help_text = "ask it of a name or a sum"
+            return self._refuse("presence.condition", node, "a condition is neither known nor missing", help_text)
+        if not any(isinstance(part, (model.FactRef, model.Arithmetic)) for part in model.walk(operand)):
+            return self._refuse("presence.always", node, "this is always known", "only facts, and sums of them, can be missing")
+        return model.Presence(node.start, node.end, operand, node.known)
+
+    def _logical(
+        self, node: syntax.And | syntax.Or | syntax.Implies, operator: str, left: syntax.Expression, right: syntax.Expression
+    ) -> Expression | None:
+        first, second = self._flag(left), self._flag(right)
+        if first is None or second is None:
+            return None
+        return model.Logical(node.start, node.end, operator, first, second)  # type: ignore[arg-type]  # one of three literals
+
+    def _vetoed(self, node: syntax.Vetoed) -> Expression | None:
+        vetoes = self._scope.vetoes
+        if vetoes is None:
+            return self._refuse("claim.only", node, "`vetoed` is for claims", "read the flag that the veto set sets")
+        if node.ruleset is not None and node.ruleset not in vetoes:
+            help_text = did_you_mean(node.ruleset, vetoes, "name a veto rule set of this policy")
+            return self._refuse("name.unknown", node, f"no veto step is called `{node.ruleset}`", help_text)
+        if node.ruleset is not None and node.rule is not None and node.rule not in vetoes[node.ruleset]:
+            help_text = did_you_mean(node.rule, vetoes[node.ruleset])
+            return self._refuse("name.unknown", node, f"`{node.ruleset}` has no rule `{node.rule}`", help_text)
+        return model.VetoedRef(node.start, node.end, node.ruleset, node.rule)
+
+
+def _unit(expression: Expression) -> Unit:
+    assert isinstance(expression.type, NumberType)
+    return expression.type.unit

@@ -1,0 +1,185 @@
+"""Steps under bound values: nothing unknown goes unsaid, nothing missing is decided, no number leaves its range.
+
+In: a step, a binding and where findings go. These are the checks that need parameter values (`flow` has the analyses).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+from engine.language import model
+from engine.language.findings import Findings, Related, Span
+from engine.language.flow import NOTHING, Flow, Interval, Known
+from engine.language.model import Arithmetic, Binding, Effect, Rule, Step, Written
+from engine.language.printer import print_number
+from engine.language.types import NumberType
+
+
+def check_step(step: Step, binding: Binding, findings: Findings) -> None:
+    """Findings of one step under one binding."""
+    _StepCheck(step, binding, findings).run()
+
+
+def parameters_of(step: Step) -> frozenset[str]:
+    """The parameters (`set.param`) a step reads."""
+    written: list[Written] = [text for _, text in step.start]
+    for rule in step.rules:
+        written += [leaf.written for leaf in rule.leaves()]
+        written += [effect.value for effect in rule.effects]
+    return frozenset(
+        f"{part.ruleset}.{part.name}"
+        for text in written
+        for part in model.walk(text.expression)
+        if isinstance(part, model.ParameterRef)
+    )
+
+
+class _StepCheck:
+    def __init__(self, step: Step, binding: Binding, findings: Findings) -> None:
+        self._step = step
+        self._flow = Flow(binding.values)
+        self._binding = binding
+        self._findings = findings
+
+    def run(self) -> None:
+        for name, start in self._step.start:
+            self._value(start, NOTHING, f"the start of `{name}`")
+            self._in_range(name, start)
+        known: Known = NOTHING
+        for rule in self._step.rules:
+            self._rule(rule, known)
+            if self._step.hit == "first" and rule.condition is not None:
+                unmatched = self._flow.refuted if rule.on_unknown == "match" else self._flow.not_matched
+                known |= unmatched(rule.condition, known)
+        if self._step.hit == "each":
+            self._running()
+
+    def _rule(self, rule: Rule, known: Known) -> None:
+        gained = known
+        if rule.condition is not None:
+            self._flow.unguarded_in(
+                rule.condition, known, lambda leaf, operation, why: self._unguarded(leaf.written, operation, why)
+            )
+            can_be_unknown = self._flow.may_be_unknown(rule.condition, known)
+            if can_be_unknown and rule.on_unknown is None:
+                facts = sorted(
+                    {
+                        part.name
+                        for leaf in rule.leaves()
+                        for part in model.walk(leaf.written.expression)
+                        if isinstance(part, model.FactRef) and part not in known
+                    }
+                )
+                self._findings.add(
+                    "unknown.unstated",
+                    rule.span,
+                    f"`{rule.id}` does not say what happens while {' or '.join(f'`{fact}`' for fact in facts)} is missing",
+                    "say `unknown: skip` or `unknown: match`, on the rule or its set, or test `is known` first",
+                )
+            if rule.on_unknown != "match" or not can_be_unknown:
+                gained = known | self._flow.matched(rule.condition, known)
+        for effect in rule.effects:
+            self._value(effect.value, gained, f"what `{rule.id}` gives `{effect.name}`")
+            if effect.kind == "set":
+                self._in_range(effect.name, effect.value)
+
+    def _value(self, text: Written, known: Known, what: str) -> None:
+        reported = len(self._findings)
+        self._flow.unguarded(text.expression, known, lambda operation, why: self._unguarded(text, operation, why))
+        if len(self._findings) == reported and self._flow.may_be_missing(text.expression, known):
+            facts = [
+                part.name
+                for part in model.walk(text.expression)
+                if isinstance(part, model.FactRef) and part not in known
+            ]
+            named = " or ".join(f"`{fact}`" for fact in dict.fromkeys(facts)) or "part of it"
+            help_text = "test `is known` in the rule's `when`, with `unknown: skip`"
+            self._findings.add("effect.missing", text.span, f"{what} may be missing, since {named} may be", help_text)
+
+    def _unguarded(self, text: Written, operation: Arithmetic, why: str) -> None:
+        written = text.text[operation.start : operation.end]
+        span = _within(text, operation)
+        help_text = f"test `({written}) is known` to its left, or in an earlier leaf of the same `all`"
+        self._findings.add("arithmetic.partial", span, f"`{written}` may have no value: {why}", help_text)
+
+    def _in_range(self, name: str, text: Written) -> None:
+        kind = self._step.type_of(name)
+        if not isinstance(kind, NumberType):
+            return
+        low, high = self._flow.interval(text.expression)
+        if kind.min <= low and high <= kind.max:
+            return
+        reach, declared = _show((low, high)), _show((kind.min, kind.max))
+        message = f"`{name}` may reach {reach} here, outside of its declared {declared}"
+        help_text = "clamp it with min(…) and max(…), or widen the declared range"
+        self._findings.add("interval.range", text.span, message, help_text, *self._bound_values(text))
+
+    def _bound_values(self, text: Written) -> tuple[Related, ...]:
+        return tuple(
+            Related(origin.span, f"`{name}` is {origin.text} here")
+            for part in model.walk(text.expression)
+            if isinstance(part, model.ParameterRef)
+            and (name := f"{part.ruleset}.{part.name}")
+            and (origin := self._binding.origins.get(name))
+        )
+
+    def _running(self) -> None:
+        """The running value of an `each` set stays finite, whichever rules match."""
+        for name, start in self._step.start:
+            kind = self._step.type_of(name)
+            if not isinstance(kind, NumberType):
+                continue
+            low, high = self._flow.interval(start.expression)
+            for rule in self._step.rules:
+                for effect in rule.effects:
+                    if effect.name != name:
+                        continue
+                    low, high = _widened((low, high), effect, self._flow)
+                    if not (math.isfinite(low) and math.isfinite(high)):
+                        message = f"the running value of `{name}` can overflow here"
+                        self._findings.add("interval.overflow", effect.value.span, message, "narrow the ranges it is made of")
+                        return
+
+
+def _widened(reach: Interval, effect: Effect, flow: Flow) -> Interval:
+    """The reach of a running value after an effect that may or may not apply."""
+    low, high = reach
+    first, last = flow.interval(effect.value.expression)
+    match effect.kind:
+        case "set":
+            return (min(low, first), max(high, last))
+        case "add":
+            return (min(low, low + first), max(high, high + last))
+        case "at_least":
+            return (low, max(high, last))
+        case "at_most":
+            return (min(low, first), high)
+
+
+def _show(reach: Interval) -> str:
+    return f"{print_number(reach[0])} to {print_number(reach[1])}"
+
+
+def _within(text: Written, operation: Arithmetic) -> Span:
+    if text.span.line == text.span.end_line and text.span.end_column - text.span.column == len(text.text):
+        return text.span.within(operation.start, operation.end)
+    return text.span
+
+
+def check_steps(steps: Iterable[Step], bindings: Mapping[tuple[str, ...], Binding], findings: Findings) -> None:
+    """All steps under all bindings; a binding that changes none of a step's parameters needs no second look."""
+    base = bindings[()]
+    for step in steps:
+        names = parameters_of(step)
+        seen = [_valuation(names, base)]
+        check_step(step, base, findings)
+        for binding in bindings.values():
+            valuation = _valuation(names, binding)
+            if valuation not in seen:
+                seen.append(valuation)
+                check_step(step, binding, findings)
+
+
+def _valuation(names: frozenset[str], binding: Binding) -> dict[str, object]:
+    return {name: binding.values.get(name) for name in names}
