@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from engine.backends import interpreter
-from engine.backends.compiled import CompiledBook
+from engine.backends.compiled import CompiledBook, Verdict
 from engine.backends.decision import Decision
 from engine.backends.facts import FactsError, see
 from engine.home import find_home
@@ -60,6 +60,18 @@ class Book:
             return self.compiled.decide(policy, facts)
         found = self.policy(policy)
         return self.interpret(found, self._binding(facts), facts)
+
+    def verdict(self, policy: str, facts: Mapping[str, Any]) -> Verdict:
+        """Decide as `decide` does, by the compiled backend, and keep only the values and vetoes: no reason, no record.
+
+        More than twice as fast, for simulations and for hosts that journal nothing.
+
+        Raises:
+            FactsError: as `decide` does, but for undeclared names only where a fact that rules read is absent: an extra
+                name beside a complete set of facts is not looked for.
+
+        """
+        return self.compiled.verdict(policy, facts)
 
     def interpret(self, policy: Policy, binding: Binding, facts: Mapping[str, Any]) -> Decision:
         """Decide by the interpreter under a given binding."""

@@ -7,21 +7,42 @@ times; `decide_observed` then decides from observations alone, at about a micros
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import msgspec
+
 from engine.backends.decision import Decision
-from engine.backends.facts import DECISIONS, FactsError, Gap, Moment, Seen, check_names, limit, read_moment, untimely
-from engine.backends.generate import function_name, generate_policy
+from engine.backends.facts import (
+    DECISIONS,
+    FactsError,
+    Gap,
+    Moment,
+    Seen,
+    check_names,
+    limit,
+    read_fact,
+    read_moment,
+    read_value,
+    untimely,
+)
+from engine.backends.generate import direct_name, function_name, generate_direct, generate_policy
+from engine.backends.generate_record import RecordFunction, record_function
 from engine.backends.intake import NAN, NEVER, Intake, Observation, intake, key_of
 from engine.backends.interpreter import look
 from engine.backends.outcome import Firing, Outcome
 from engine.language.evaluate import Environment
-from engine.language.model import Binding, Group, Policy, Rule
+from engine.language.model import Binding, Fact, Group, Policy, Rule
 from engine.language.rulebook import Rulebook
 from engine.language.spelling import did_you_mean
+from engine.language.types import NumberType
 
+_MOST_REMEMBERED = 10_000
+"""Symbols and key layouts that are remembered: what comes beyond is looked up the long way."""
+
+_ANY_NUMBER = NumberType("s", -math.inf, math.inf)
 _MAX = 1.7976931348623157e308
 
 
@@ -38,7 +59,6 @@ class CompiledBook:
         self._policies: dict[tuple[str, tuple[str, ...]], CompiledPolicy] = {}
         self._by_symbol: dict[tuple[str, str | None], CompiledPolicy] = {}
         self._intakes: dict[str, Intake] = {}
-        self._known = frozenset((*rulebook.groups, "now", "symbol", "intent_id", DECISIONS))
 
     def policy(self, name: str, symbol: str | None = None) -> CompiledPolicy:
         """The function of a policy for a symbol.
@@ -47,11 +67,11 @@ class CompiledBook:
             FactsError: if the profile does not run that policy.
 
         """
-        known_symbol = symbol if symbol in self.rulebook.symbols else None
-        found = self._by_symbol.get((name, known_symbol))
+        found = self._by_symbol.get((name, symbol))
         if found is None:
-            binding = self.rulebook.binding_of(known_symbol)
-            found = self._by_symbol[name, known_symbol] = self.for_binding(name, binding)
+            found = self.for_binding(name, self.rulebook.binding_of(symbol))
+            if len(self._by_symbol) < _MOST_REMEMBERED:
+                self._by_symbol[name, symbol] = found
         return found
 
     def for_binding(self, name: str, binding: Binding) -> CompiledPolicy:
@@ -69,23 +89,37 @@ class CompiledBook:
 
     def decide(self, name: str, facts: Mapping[str, Any]) -> Decision:
         """Decide one policy on a facts object (see `engine.Book.decide`)."""
-        if facts.__class__ is not dict:
-            read_moment(facts)
-        now, symbol = facts.get("now"), facts.get("symbol")
-        if now.__class__ is not float or not math.isfinite(now) or not (symbol is None or symbol.__class__ is str):  # type: ignore[arg-type]  # a float by the first test
-            moment = read_moment(facts)
-            now, symbol = moment.now, moment.symbol
-        policy = self._by_symbol.get((name, symbol))
-        if policy is None:
-            policy = self.policy(name, symbol)
-        if not policy.keys >= facts.keys():
-            self._check_rest(policy, facts)
+        now, symbol, policy = self._read(name, facts)
         return policy.decide(now, symbol, facts)
 
-    def _check_rest(self, policy: CompiledPolicy, facts: Mapping[str, Any]) -> None:
-        """Names in what this policy does not read."""
-        rest = {key: held for key, held in facts.items() if key not in policy.keys or key == DECISIONS}
-        check_names(self.rulebook, rest)
+    def verdict(self, name: str, facts: Mapping[str, Any]) -> Verdict:
+        """Decide one policy on a facts object and keep nothing but the result (see `engine.Book.verdict`)."""
+        try:
+            now, policy = facts["now"], self._by_symbol[name, facts["symbol"]]
+        except (KeyError, TypeError):
+            now, _, policy = self._read(name, facts)
+        else:
+            if now.__class__ is not float or now - now != 0.0 or facts.__class__ is not dict:
+                now, _, policy = self._read(name, facts)
+        return policy.direct(now, facts)
+
+    def _read(self, name: str, facts: Mapping[str, Any]) -> tuple[float, str | None, CompiledPolicy]:
+        """`now`, the symbol and its policy, with the names at the top of the facts object checked."""
+        try:
+            now, symbol = facts["now"], facts["symbol"]
+            policy = self._by_symbol[name, symbol]
+        except (KeyError, TypeError):
+            moment = read_moment(facts)
+            now, symbol = moment.now, moment.symbol
+            policy = self.policy(name, symbol)
+        else:
+            # Infinity less itself is NaN. A symbol found is a str, or equal to one: only str is taken without a look.
+            if now.__class__ is not float or now - now != 0.0 or symbol.__class__ is not str or not symbol.isascii():
+                moment = read_moment(facts)
+                now, symbol = moment.now, moment.symbol
+        if facts.__class__ is not dict or tuple(facts) not in policy.seen_keys:
+            policy.check_keys(facts)
+        return now, symbol, policy
 
     def observe(self, group: str, raw: Mapping[str, Any] | None) -> Observation:
         """Take one group in.
@@ -129,7 +163,12 @@ class CompiledPolicy:
         self.function: Callable[..., tuple[Any, ...]] = namespace[function_name(policy)]
         """(now, one observation a group) to (every name set, in step order; then one integer a step)."""
         self.groups = tuple(key_of(group) for group in policy.groups)
-        self.keys = frozenset((*(key for key, inner in self.groups if inner is None), "now", "symbol", "intent_id"))
+        self.read = frozenset(inner for _, inner in self.groups if inner is not None)
+        """Policies whose decisions this one reads."""
+        decisions = (DECISIONS,) if self.read else ()
+        self.keys = frozenset((*(key for key, inner in self.groups if inner is None), "now", "symbol", "intent_id", *decisions))
+        self.seen_keys: set[tuple[str, ...]] = set()
+        """Key layouts of facts objects that hold nothing this policy does not read."""
         names = list(policy.types())
         self.names = names
         self.decides = tuple((name, names.index(name)) for name in policy.decides)
@@ -140,12 +179,72 @@ class CompiledPolicy:
         self.firings = tuple(
             (len(names) + number, step.hit, step.rules) for number, step in enumerate(policy.steps)
         )
-        self._take = _generate_take(list(intakes), self.groups)
+        self._intakes = tuple(intakes)
+        self.values = _generate_values(self.decides)
+        self._take = _generate_take(self._intakes, self.groups, self._other_decisions)
+
+    def _other_decisions(self, others: Any) -> Mapping[str, Any]:
+        """Look at `decisions` the long way: names of policies, and what is decided by those not read."""
+        if others is None:
+            return _NOTHING
+        unread = {name: held for name, held in others.items() if name not in self.read} if isinstance(others, Mapping) else others
+        check_names(self.rulebook, {DECISIONS: unread})
+        held: Mapping[str, Any] = others
+        return held
+
+    def vetoed(self, results: tuple[Any, ...]) -> tuple[str, ...]:
+        """The ids of the rules that vetoed."""
+        ids: tuple[str, ...] = ()
+        for place, fired in self.vetoes:
+            mask = results[place]
+            if mask:
+                ids += fired[mask]
+        return ids
 
     def decide(self, now: float, symbol: str | None, facts: Mapping[str, Any]) -> CompiledDecision:
         """Decide on a facts object whose names were checked."""
         observations = self._take(facts)
         return CompiledDecision(self, now, symbol, facts.get("intent_id"), observations, self.function(now, *observations))
+
+    @functools.cached_property
+    def direct(self) -> Callable[[float, Mapping[str, Any]], Verdict]:
+        """(now, facts object) to a verdict, made when first needed."""
+        namespace: dict[str, Any] = {"nan": NAN, "finite": _finite, "moment": _moment, "convert": _convert}
+        for number, group in enumerate(self.policy.groups):
+            namespace |= {f"fact_{number}_{place}": fact for place, fact in enumerate(group.facts)}
+        namespace["take"] = self._take_one
+        namespace["verdict"] = msgspec.defstruct(
+            f"{self.policy.name.title()}Verdict",
+            [*((name, Any) for name in self.policy.decides), ("vetoes", tuple[str, ...])],
+            bases=(Verdict,),
+            frozen=True,
+            gc=False,
+        )
+        for step in self.policy.steps:
+            if step.hit == "veto":
+                namespace[f"ids_{step.ruleset}"] = Fired(step.rules)
+        source = generate_direct(self.rulebook, self.policy, self.binding)
+        exec(compile(source, f"<facts {self.policy.name}>", "exec"), namespace)  # noqa: S102 - our own text
+        made: Callable[[float, Mapping[str, Any]], Verdict] = namespace[direct_name(self.policy)]
+        return made
+
+    def _take_one(self, number: int, facts: Mapping[str, Any]) -> Observation:
+        """One group the long way, all names of the facts object looked at."""
+        if facts.__class__ is not dict or tuple(facts) not in self.seen_keys:
+            self.check_keys(facts)
+        return self._take(facts)[number] if self.groups[number][1] else self._intakes[number](facts.get(self.groups[number][0]))
+
+    def check_keys(self, facts: Mapping[str, Any]) -> None:
+        """Refuse unknown names in what this policy does not read (its own groups' intakes look at theirs)."""
+        rest = {key: held for key, held in facts.items() if key not in self.keys}
+        check_names(self.rulebook, rest)
+        if not rest and len(self.seen_keys) < _MOST_REMEMBERED:
+            self.seen_keys.add(tuple(facts))
+
+    @functools.cached_property
+    def record(self) -> RecordFunction:
+        """The function that writes records, made at the first one."""
+        return record_function(self.rulebook, self.policy, self.binding)
 
     def decide_observed(
         self, now: float, symbol: str | None, observations: tuple[Observation, ...], intent_id: str | None = None
@@ -154,18 +253,33 @@ class CompiledPolicy:
         return CompiledDecision(self, now, symbol, intent_id, observations, self.function(now, *observations))
 
 
-def _generate_take(intakes: list[Intake], groups: tuple[tuple[str, str | None], ...]) -> Callable[[Mapping[str, Any]], tuple[Observation, ...]]:
+def _generate_values(decides: tuple[tuple[str, int], ...]) -> Callable[[tuple[Any, ...]], dict[str, Any]]:
+    """A function that names the decided values among the results."""
+    text = "lambda results: {" + ", ".join(f"{name!r}: results[{place}]" for name, place in decides) + "}"
+    made: Callable[[tuple[Any, ...]], dict[str, Any]] = eval(text)  # noqa: S307 - our own text
+    return made
+
+
+_NOTHING: dict[str, Any] = {}
+
+
+def _generate_take(
+    intakes: Iterable[Intake], groups: tuple[tuple[str, str | None], ...], other_decisions: Callable[[Any], Mapping[str, Any]]
+) -> Callable[[Mapping[str, Any]], tuple[Observation, ...]]:
     """A function that takes every group of a facts object in."""
     lines = ["def take(facts):", "    get = facts.get"]
-    if any(inner for _, inner in groups):
-        lines += [f"    others = get({DECISIONS!r})", "    inner = others.get if isinstance(others, Mapping) else nothing"]
+    read = [inner for _, inner in groups if inner is not None]
+    if read:
+        usual = f"others.__class__ is dict and len(others) == {len(read)}"
+        usual += "".join(f" and {name!r} in others" for name in read)
+        lines += [f"    others = get({DECISIONS!r})", f"    inner = others.get if {usual} else other_decisions(others).get"]
     parts = [
         f"take_{number}(get({key!r}))" if inner is None else f"take_{number}(inner({inner!r}))"
         for number, (key, inner) in enumerate(groups)
     ]
     lines.append(f"    return ({', '.join(parts)},)")
     namespace: dict[str, Any] = {f"take_{number}": take for number, take in enumerate(intakes)}
-    namespace |= {"Mapping": Mapping, "nothing": lambda _: None}
+    namespace["other_decisions"] = other_decisions
     exec(compile("\n".join(lines), "<take>", "exec"), namespace)  # noqa: S102 - our own text
     made: Callable[[Mapping[str, Any]], tuple[Observation, ...]] = namespace["take"]
     return made
@@ -184,6 +298,40 @@ class Fired(dict[int, tuple[str, ...]]):
         return ids
 
 
+def _moment(at: Any) -> float:
+    """`observed_at` that is no float as it stands."""
+    value = read_value(_ANY_NUMBER, at)
+    return NAN if isinstance(value, Gap) else float(value)
+
+
+def _convert(fact: Fact, raw: Any) -> Any:
+    """A fact that is not sound as it stands."""
+    if raw is None or raw != raw:  # noqa: PLR0124 - NaN: what the intake made of a missing fact
+        return NAN
+    value = read_fact(fact, raw)
+    return NAN if isinstance(value, Gap) else value
+
+
+class Verdict(msgspec.Struct, frozen=True, gc=False):
+    """What was decided and which rules vetoed, with no record kept: for simulations, and hosts that only ask.
+
+    Each policy has a subclass of its own, with a field for every decided name and `vetoes`, the ids of the rules that
+    vetoed, in order.
+    """
+
+    def __getitem__(self, name: str) -> Any:
+        return getattr(self, name)
+
+    def __getattr__(self, name: str) -> Any:
+        message = f"`{name}` is not decided here"
+        raise AttributeError(message)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What the policy decides, by name."""
+        return {name: getattr(self, name) for name in self.__struct_fields__[:-1]}
+
+
 class CompiledDecision(Decision):
     """A decision that holds what the generated function returned, and works out the rest when asked."""
 
@@ -198,7 +346,7 @@ class CompiledDecision(Decision):
         observations: tuple[Observation, ...],
         results: tuple[Any, ...],
     ) -> None:
-        if intent_id is not None and intent_id.__class__ is not str:
+        if intent_id is not None and (intent_id.__class__ is not str or not intent_id.isascii()):
             intent_id = read_moment({"now": now, "intent_id": intent_id}).intent_id
         self._compiled = compiled
         self._now = now
@@ -224,19 +372,21 @@ class CompiledDecision(Decision):
     @property
     def values(self) -> dict[str, Any]:
         """What the policy decides, by name."""
-        results = self._results
-        return {name: results[place] for name, place in self._compiled.decides}
+        return self._compiled.values(self._results)
 
     @property
     def vetoes(self) -> tuple[str, ...]:
         """The rules that vetoed, as `set.rule`, in order."""
-        results = self._results
-        ids: tuple[str, ...] = ()
-        for place, fired in self._compiled.vetoes:
-            mask = results[place]
-            if mask:
-                ids += fired[mask]
-        return ids
+        return self._compiled.vetoed(self._results)
+
+    def json(self) -> str:
+        """The record as one line of JSON."""
+        return self._compiled.record(self._now, self._symbol, self._intent_id, *self._observations, self._results)
+
+    def record(self) -> dict[str, Any]:
+        """The decision as a JSON-like object."""
+        made: dict[str, Any] = msgspec.json.decode(self.json())
+        return made
 
     @property
     def moment(self) -> Moment:

@@ -8,9 +8,10 @@ rulebook, missing facts and their causes included. Its JSON text is canonical (s
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+import msgspec
 
 from engine.backends.facts import DECISIONS, Gap, Moment, Seen
 from engine.backends.outcome import Firing, Outcome
@@ -21,7 +22,8 @@ from engine.language.printer import print_number
 from engine.language.rulebook import Rulebook
 from engine.language.types import FlagType, Value
 
-_ID_BYTES = 12
+ID_DIGITS = 24
+"""Hex digits of a decision's id: 96 bits."""
 
 
 class Decision:
@@ -132,14 +134,14 @@ class Decision:
 
 
 def to_json(value: Any) -> str:
-    """Canonical JSON: no blanks, ASCII, doubles in their shortest form."""
-    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+    """Canonical JSON: no blanks, keys as given, doubles in the shortest form that reads back as the same."""
+    return msgspec.json.encode(value).decode()
 
 
 def decision_id(policy: Policy, rulebook: Rulebook, moment: Moment, facts: str) -> str:
     """The digest of everything that went into a decision; `facts` is their canonical JSON."""
     head = to_json([policy.name, rulebook.profile, rulebook.version, moment.symbol, moment.intent_id, moment.now])
-    return hashlib.blake2b(f"{head}{facts}".encode(), digest_size=_ID_BYTES).hexdigest()
+    return hashlib.sha256(f"{head}{facts}".encode()).hexdigest()[:ID_DIGITS]
 
 
 def facts_record(seen: Seen) -> dict[str, Any]:
@@ -262,23 +264,39 @@ def explain_leaf(leaf: Leaf, names: Mapping[str, Known], binding: Binding) -> st
                     places[part.start] = (part.end, name, value)
             case model.ParameterRef(ruleset=owner, name=name):
                 places[part.start] = (part.end, name, binding.values[f"{owner}.{name}"])
-    numbers = {value for _, _, value in places.values() if isinstance(value, float)}
-    exact = len({_short(value) for value in numbers}) < len(numbers)
+    numbers = {start: value for start, (_, _, value) in places.items() if isinstance(value, float)}
+    texts = dict(zip(numbers, show_numbers(*numbers.values()), strict=True))
     text, done = "", 0
     for start, (end, name, value) in sorted(places.items()):
-        shown = f"({value})" if isinstance(value, Missing) else show_value(value, exact=exact)
+        if isinstance(value, Missing):
+            shown = f"({value})"
+        else:
+            shown = texts[start] if start in texts else show_value(value)
         text += f"{leaf.written.text[done:start]}{name} {shown}"
         done = end
     return " ".join((text + leaf.written.text[done:]).split())
 
 
-def show_value(value: Value, *, exact: bool = False) -> str:
-    """A value for a person: numbers to six digits, or all of them where that would hide a difference."""
+def show_value(value: Value) -> str:
+    """A value for a person: numbers to six digits."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
-        return print_number(value) if exact else _short(value)
+        return _short(value)
     return value
+
+
+def show_numbers(*numbers: float) -> list[str]:
+    """Numbers side by side for a person: to six digits, or to all of them where that would hide a difference.
+
+    >>> show_numbers(14.2, 12.0), show_numbers(12.000000000000002, 12.0)
+    (['14.2', '12'], ['12.000000000000002', '12'])
+    """
+    texts = [_short(value) for value in numbers]
+    known = {value: text for value, text in zip(numbers, texts, strict=True) if value == value}  # noqa: PLR0124 - not NaN
+    if len(set(known.values())) < len(known):
+        return [print_number(value) for value in numbers]
+    return texts
 
 
 def _short(value: float) -> str:

@@ -107,7 +107,7 @@ def read_moment(facts: Mapping[str, Any]) -> Moment:
     texts = []
     for name in ("symbol", "intent_id"):
         given = facts.get(name)
-        if given is not None and not isinstance(given, str):
+        if given is not None and not (isinstance(given, str) and _encodable(given)):
             raise FactsError(f"`{name}` is text, not {shorten(given)}", "")
         texts.append(given)
     return Moment(now, *texts)
@@ -171,10 +171,13 @@ def read_group(group: Group, raw: Any) -> tuple[float | None, dict[str, Value | 
         got = "no observed_at" if given is None else f"observed_at {shorten(given)}"
         return None, {fact.name: Gap(Missing.INVALID, got) for fact in group.facts}
     held = {fact.name: read_fact(fact, raw.get(fact.name)) for fact in group.facts}
+    kinds = {fact.name: fact.type for fact in group.facts}
     broken: dict[str, Value | Gap] = {}
     for relation in group.relations:
         left, right = held[relation.left], held[relation.right]
-        if isinstance(left, Gap) or isinstance(right, Gap) or compare(relation.operator, left, right):
+        if isinstance(left, Gap) or isinstance(right, Gap):
+            continue
+        if compare(relation.operator, left, right, kinds[relation.left]):
             continue
         broken[relation.left] = Gap(Missing.INVALID, f"{shorten(left)}, not {relation.text}")
         broken[relation.right] = Gap(Missing.INVALID, f"{shorten(right)}, not {relation.text}")

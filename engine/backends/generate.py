@@ -13,26 +13,44 @@ that fired in a `first` set, else a bit mask of those that did.
 from __future__ import annotations
 
 import keyword
+import re
 from collections.abc import Callable, Iterable
 from typing import assert_never
 
-from engine.backends.facts import limit
+from engine.backends.facts import DECISIONS, limit
 from engine.language import model
-from engine.language.flow import NOTHING, Flow, Known
+from engine.language.flow import NOTHING, Flow, Interval, Known
 from engine.language.model import AllOf, AnyOf, Binding, Condition, Effect, Expression, FactRef, Leaf, Policy, Rule, Step
 from engine.language.rulebook import Rulebook
-from engine.language.types import ChoiceType, NumberType, TextType
+from engine.language.types import ChoiceType, FlagType, NumberType, TextType
 
 _LONG_SET = 60
 """A `first` set longer than this becomes a loop that is left at the first match: Python nests every `elif`."""
 
-_RESERVED = frozenset(("now", "nan", "finite", "at", "abs", "True", "False", "None"))
+_RESERVED = frozenset(
+    "now nan finite at abs True False None "
+    # what generate_record calls its own
+    "symbol intent_id results lost gone cause each fired vetoes why parts gaps saw shown facts headline reason ident "
+    "facts raw verdict take other_decisions moment convert len never quote encode sha256 gap gappy show stale invalid name repr len f".split()
+)
+"""Names that generated functions use themselves."""
+_WORD = re.compile(r"\w+")
 _OPPOSITE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
 
 
 def function_name(policy: Policy) -> str:
     """The name of the generated function."""
     return f"decide_{policy.name}"
+
+
+def direct_name(policy: Policy) -> str:
+    """The name of the function that takes facts objects."""
+    return f"decide_{policy.name}_facts"
+
+
+def generate_direct(rulebook: Rulebook, policy: Policy, binding: Binding) -> str:
+    """The source of the function that takes a facts object in and decides, in one."""
+    return _Generator(rulebook, policy, binding).direct_source()
 
 
 def generate_policy(rulebook: Rulebook, policy: Policy, binding: Binding) -> str:
@@ -48,8 +66,9 @@ class Names:
         taken = set(_RESERVED) | set(reserved)
         for name in names:
             python = name
-            while python in taken or keyword.iskeyword(python) or python.startswith("__"):
-                python = f"{python}_" if not python.startswith("__") else f"n{python}"
+            # Temporaries begin with `_`, so nothing else does.
+            while python in taken or keyword.iskeyword(python) or python.startswith("_"):
+                python = f"n{python}" if python.startswith("_") else f"{python}_"
             taken.add(python)
             self._names[name] = python
 
@@ -57,56 +76,28 @@ class Names:
         return self._names[name]
 
 
-class _Generator:
+class Expressions:
+    """Generates Python for conditions and values, given what is known where they stand."""
+
     def __init__(self, rulebook: Rulebook, policy: Policy, binding: Binding) -> None:
         self._rulebook = rulebook
         self._policy = policy
         self._binding = binding
         self._flow = Flow(binding.values)
-        groups = [f"g_{_identifier(group.name)}" for group in policy.groups]
+        groups = [group_argument(group) for group in policy.groups]
         traces = [f"fired_{step.ruleset}" for step in policy.steps]
         facts = [fact.name for group in policy.groups for fact in group.facts]
         self.names = Names([*facts, *policy.types()], reserved=[*groups, *traces])
         self._lines: list[str] = []
         self._temporaries = 0
-
-    def source(self) -> str:
-        policy = self._policy
-        arguments = ", ".join(["now", *(f"g_{_identifier(group.name)}" for group in policy.groups)])
-        where = f"symbols of {' + '.join(self._binding.groups)}" if self._binding.groups else "every other symbol"
-        self._emit(0, f"def {function_name(policy)}({arguments}):")
-        self._emit(1, f'"""Policy {policy.name}, rulebook {self._rulebook.version}, {where}."""')
-        used = self._used()
-        for group in policy.groups:
-            self._unpack(group, used)
-        for step in policy.steps:
-            self._step(step)
-        results = [self.names[name] for name in policy.types()] + [f"fired_{step.ruleset}" for step in policy.steps]
-        self._emit(1, f"return ({', '.join(results)},)")
-        return "\n".join(self._lines) + "\n"
+        self._traced = True
+        """Whether what fired is handed back beside what was decided."""
 
     def _emit(self, depth: int, text: str) -> None:
         self._lines.append("    " * depth + text)
 
-    def _used(self) -> frozenset[tuple[str, str]]:
-        """The facts any rule reads, as (group, name)."""
-        written = [text for step in self._policy.steps for _, text in step.start]
-        for step in self._policy.steps:
-            for rule in step.rules:
-                written += [leaf.written for leaf in rule.leaves()] + [effect.value for effect in rule.effects]
-        return frozenset(
-            (part.group, part.name)
-            for text in written
-            for part in model.walk(text.expression)
-            if isinstance(part, FactRef)
-        )
-
-    def _unpack(self, group: model.Group, used: frozenset[tuple[str, str]]) -> None:
-        read = [self.names[fact.name] for fact in group.facts if (group.name, fact.name) in used]
-        if not read:
-            return
-        held = [self.names[fact.name] if (group.name, fact.name) in used else "_" for fact in group.facts]
-        self._emit(1, f"at, {', '.join(held)}, _ = g_{_identifier(group.name)}")
+    def _untimely(self, group: model.Group) -> list[str]:
+        """The tests under which a group's facts count as missing."""
         tests = []
         age = limit(self._binding, group.max_age)
         ahead = limit(self._binding, self._rulebook.max_ahead)
@@ -114,93 +105,7 @@ class _Generator:
             tests.append(f"now - at > {age!r}")
         if ahead is not None:
             tests.append(f"at - now > {ahead!r}")
-        if tests:
-            self._emit(1, f"if {' or '.join(tests)}:")
-            self._emit(2, " = ".join([*read, "nan"]))
-
-    # Steps -----------------------------------------------------------------------------------------------------
-
-    def _step(self, step: Step) -> None:
-        self._emit(1, f"# {step.ruleset} ({step.hit}) {step.span.file}")
-        match step.hit:
-            case "first":
-                self._first(step)
-            case "each":
-                self._each(step)
-            case "veto":
-                self._veto(step)
-
-    def _first(self, step: Step) -> None:
-        looped = len(step.rules) > _LONG_SET
-        if looped:
-            self._emit(1, "while True:")
-        known: Known = NOTHING
-        depth = 2 if looped else 1
-        for number, rule in enumerate(step.rules):
-            if rule.condition is None:
-                inner = depth if looped or number == 0 else depth + 1
-                if inner > depth:
-                    self._emit(depth, f"else:  # {rule.id}")
-            else:
-                word = "if" if looped or number == 0 else "elif"
-                self._emit(depth, f"{word} {self._matches(rule, known)}:  # {rule.id}")
-                inner = depth + 1
-            for effect in rule.effects:
-                self._emit(inner, f"{self.names[effect.name]} = {self._value(effect.value.expression, self._gained(rule, known))}")
-            self._emit(inner, f"fired_{step.ruleset} = {number}")
-            if looped:
-                self._emit(inner, "break")
-            if rule.condition is not None:
-                unmatched = self._flow.refuted if rule.on_unknown == "match" else self._flow.not_matched
-                known |= unmatched(rule.condition, known)
-
-    def _gained(self, rule: Rule, known: Known) -> Known:
-        """What is known where a rule matched."""
-        if rule.condition is None or (rule.on_unknown == "match" and self._flow.may_be_unknown(rule.condition, known)):
-            return known
-        return known | self._flow.matched(rule.condition, known)
-
-    def _each(self, step: Step) -> None:
-        for name, start in step.start:
-            self._emit(1, f"{self.names[name]} = {self._value(start.expression, NOTHING)}")
-        self._masked(step, self._effects)
-        for name, kind in step.sets:
-            if isinstance(kind, NumberType):
-                self._emit(1, f"if {self.names[name]} < {kind.min!r}: {self.names[name]} = {kind.min!r}")
-                self._emit(1, f"elif {self.names[name]} > {kind.max!r}: {self.names[name]} = {kind.max!r}")
-
-    def _masked(self, step: Step, then: Callable[[Rule, int], None] | None) -> None:
-        self._emit(1, f"fired_{step.ruleset} = 0")
-        for number, rule in enumerate(step.rules):
-            depth = 1
-            if rule.condition is not None:
-                self._emit(1, f"if {self._matches(rule, NOTHING)}:  # {rule.id}")
-                depth = 2
-            self._emit(depth, f"fired_{step.ruleset} |= {1 << number}")
-            if then:
-                then(rule, depth)
-
-    def _effects(self, rule: Rule, depth: int) -> None:
-        for effect in rule.effects:
-            self._emit(depth, self._effect(effect, self._value(effect.value.expression, self._gained(rule, NOTHING))))
-
-    def _effect(self, effect: Effect, value: str) -> str:
-        name = self.names[effect.name]
-        match effect.kind:
-            case "set":
-                return f"{name} = {value}"
-            case "add":
-                return f"{name} += {value}"
-            case "at_least":
-                return f"if {name} < (at := {value}): {name} = at"
-            case "at_most":
-                return f"if {name} > (at := {value}): {name} = at"
-        assert_never(effect.kind)
-
-    def _veto(self, step: Step) -> None:
-        self._masked(step, None)
-        for name, _ in step.sets:
-            self._emit(1, f"{self.names[name]} = not fired_{step.ruleset}")
+        return tests
 
     # Conditions ------------------------------------------------------------------------------------------------
 
@@ -208,7 +113,7 @@ class _Generator:
         assert rule.condition is not None
         if rule.on_unknown == "match" and self._flow.may_be_unknown(rule.condition, known):
             refuted = self._condition(rule.condition, known, wanted=False)
-            return f"not ({refuted})"
+            return {"True": "False", "False": "True"}.get(refuted, f"not ({refuted})")
         return self._condition(rule.condition, known, wanted=True)
 
     def _condition(self, condition: Condition, known: Known, *, wanted: bool) -> str:
@@ -221,9 +126,9 @@ class _Generator:
                 parts = []
                 for item in items:
                     part = self._condition(item, known, wanted=wanted)
-                    parts.append(part if _atomic(item) else f"({part})")
+                    parts.append(part if _atomic(item) or part in _FIXED else f"({part})")
                     known |= self._later(item, known, isinstance(condition, AllOf), joined)
-                return (" and " if joined else " or ").join(parts)
+                return _join("and" if joined else "or", parts)
         assert_never(condition)
 
     def _later(self, item: Condition, known: Known, is_all: bool, joined: bool) -> Known:  # noqa: FBT001 - two local facts
@@ -261,6 +166,8 @@ class _Generator:
 
     def _parenthesised(self, e: Expression, known: Known, *, wanted: bool) -> str:
         text = self._surely(e, known, wanted=wanted)
+        if text in _FIXED:
+            return text
         return text if isinstance(e, (model.Constant, model.FactRef, model.DecisionRef)) and wanted else f"({text})"
 
     def _logical(self, e: model.Logical, known: Known, *, wanted: bool) -> str:
@@ -271,7 +178,7 @@ class _Generator:
             gains = self._flow.if_false if e.operator == "or" else self._flow.if_true
             known |= gains(e.left, known)
         second = self._parenthesised(e.right, known, wanted=wanted)
-        return f"{first} {'and' if joined else 'or'} {second}"
+        return _join("and" if joined else "or", [first, second])
 
     def _presence(self, operand: Expression, known: Known, *, present: bool) -> str:
         if not self._flow.may_be_missing(operand, known):
@@ -413,6 +320,287 @@ class _Generator:
         return f"_{self._temporaries}"
 
 
+class _Generator(Expressions):
+    """The function that decides."""
+
+    def source(self) -> str:
+        policy = self._policy
+        arguments = ", ".join(["now", *(group_argument(group) for group in policy.groups)])
+        where = f"symbols of {' + '.join(self._binding.groups)}" if self._binding.groups else "every other symbol"
+        self._emit(0, f"def {function_name(policy)}({arguments}):")
+        self._emit(1, f'"""Policy {policy.name}, rulebook {self._rulebook.version}, {where}."""')
+        body = self._body()
+        used = self._used(body)
+        for group in policy.groups:
+            self._unpack(group, used)
+        return "\n".join([*self._lines, *body]) + "\n"
+
+    def direct_source(self) -> str:
+        """From a facts object as it arrives to a verdict: taking in and deciding are one function.
+
+        It reads only the facts that rules read. Where one of them is absent it goes the way of `intake`, which looks
+        at all names: a name that nobody declares is refused wherever it could be a slip for one that is missed.
+        """
+        policy = self._policy
+        self._traced = False
+        self._emit(0, f"def {direct_name(policy)}(now, facts):")
+        body = self._body()
+        used = self._used(body)
+        for number, group in enumerate(policy.groups):
+            self._fetch(group, number, used)
+        return "\n".join([*self._lines, *body]) + "\n"
+
+    def _body(self) -> list[str]:
+        """The lines of the steps and of what is returned."""
+        policy = self._policy
+        before, self._lines = self._lines, []
+        for step in policy.steps:
+            self._step(step)
+        if self._traced:
+            results = [self.names[name] for name in policy.types()] + [f"fired_{step.ruleset}" for step in policy.steps]
+            self._emit(1, f"return ({', '.join(results)},)")
+        else:
+            vetoes = [f"ids_{step.ruleset}[fired_{step.ruleset}]" for step in policy.steps if step.hit == "veto"]
+            values = [self.names[name] for name in policy.decides]
+            self._emit(1, f"return verdict({', '.join(values)}, {' + '.join(vetoes) or '()'})")
+        body, self._lines = self._lines, before
+        return body
+
+    def _used(self, body: list[str]) -> frozenset[tuple[str, str]]:
+        """The facts that generated lines read, as (group, name): less than rules mention where parameters decide."""
+        words = {word for line in body for word in _WORD.findall(line)}
+        return frozenset(
+            (group.name, fact.name)
+            for group in self._policy.groups
+            for fact in group.facts
+            if self.names[fact.name] in words
+        )
+
+    def _unpack(self, group: model.Group, used: frozenset[tuple[str, str]]) -> None:
+        read = [self.names[fact.name] for fact in group.facts if (group.name, fact.name) in used]
+        if not read:
+            return
+        held = [self.names[fact.name] if (group.name, fact.name) in used else "_" for fact in group.facts]
+        self._emit(1, f"at, {', '.join(held)}, _ = {group_argument(group)}")
+        tests = self._untimely(group)
+        if tests:
+            self._emit(1, f"if {' or '.join(tests)}:")
+            self._emit(2, " = ".join([*read, "nan"]))
+
+    def _fetch(self, group: model.Group, number: int, used: frozenset[tuple[str, str]]) -> None:
+        read = [fact for fact in group.facts if (group.name, fact.name) in used]
+        related = {name for relation in group.relations for name in (relation.left, relation.right)}
+        checked = [fact for fact in group.facts if fact in read or (fact.name in related and _relates(group, fact, read))]
+        key = group.name.removeprefix(f"{DECISIONS}.")
+        holder = "facts" if key == group.name else f"facts[{DECISIONS!r}]"
+        aged = limit(self._binding, group.max_age)
+        ahead = limit(self._binding, self._rulebook.max_ahead)
+        if not checked:
+            return
+        self._emit(1, "try:")
+        self._emit(2, f"raw = {holder}[{key!r}]")
+        # A defaultdict would make up what is absent.
+        self._emit(2, "if raw.__class__ is not dict: raise KeyError")
+        dated = "raw['observed_at']"
+        self._emit(2, f"at = {dated}" if aged is not None else f"at = {dated} if 'observed_at' in raw else now")
+        for fact in checked:
+            self._emit(2, f"{self.names[fact.name]} = raw[{fact.name!r}]")
+        self._emit(1, "except (KeyError, TypeError):")
+        taken = ", ".join(self.names[fact.name] if fact in checked else "_" for fact in group.facts)
+        self._emit(2, f"at, {taken}, _ = take({number}, facts)")
+        undated = "at = now if at is None else moment(at)" if aged is None else "at = moment(at)"
+        self._emit(1, f"if at.__class__ is not float: {undated}")
+        low = f"{-ahead!r} <= " if ahead is not None else ""
+        high = f" <= {aged!r}" if aged is not None else ""
+        self._emit(1, f"if {low}now - at{high}:" if low or high else "if at == at:")
+        for fact in checked:
+            self._emit(2, self._checked(fact, number, group.facts.index(fact)))
+        self._relate(group, {fact.name for fact in checked})
+        self._emit(1, "else:")
+        self._emit(2, " = ".join([*(self.names[fact.name] for fact in checked), "nan"]))
+
+    def _relate(self, group: model.Group, checked: set[str]) -> None:
+        """Broken relations make both facts missing; all are looked at before any fact is dropped."""
+        relations = [relation for relation in group.relations if {relation.left, relation.right} <= checked]
+        tests = []
+        for relation in relations:
+            left, right = self.names[relation.left], self.names[relation.right]
+            known = f" and {left} == {left} and {right} == {right}" if relation.operator == "==" else ""
+            tests.append((left, right, f"{left} {_OPPOSITE[relation.operator]} {right}{known}"))
+        sides = [side for left, right, _ in tests for side in (left, right)]
+        if len(sides) == len(set(sides)):
+            for left, right, test in tests:
+                self._emit(2, f"if {test}: {left} = {right} = nan")
+            return
+        broken = [f"_broken{number}" for number in range(len(tests))]
+        for name, (_, _, test) in zip(broken, tests, strict=True):
+            self._emit(2, f"{name} = {test}")
+        for name, (left, right, _) in zip(broken, tests, strict=True):
+            self._emit(2, f"if {name}: {left} = {right} = nan")
+
+    def _checked(self, fact: model.Fact, group: int, number: int) -> str:
+        name = self.names[fact.name]
+        match fact.type:
+            case NumberType(min=low, max=high):
+                return f"if {name}.__class__ is not float or not {low!r} <= {name} <= {high!r}: {name} = convert(fact_{group}_{number}, {name})"
+            case FlagType():
+                return f"if {name} is not True and {name} is not False: {name} = convert(fact_{group}_{number}, {name})"
+            case ChoiceType(of=of):
+                return f"if {name} not in {_tuple(list(of))} or {name}.__class__ is not str: {name} = convert(fact_{group}_{number}, {name})"
+            case TextType():
+                return f"if {name}.__class__ is not str or not {name}.isascii(): {name} = convert(fact_{group}_{number}, {name})"
+        assert_never(fact.type)
+
+    # Steps -----------------------------------------------------------------------------------------------------
+
+    def _step(self, step: Step) -> None:
+        self._emit(1, f"# {step.ruleset} ({step.hit}) {step.span.file}")
+        match step.hit:
+            case "first":
+                self._first(step)
+            case "each":
+                self._each(step)
+            case "veto":
+                self._veto(step)
+
+    def _first(self, step: Step) -> None:
+        looped = len(step.rules) > _LONG_SET
+        if looped:
+            self._emit(1, "while True:")
+        known: Known = NOTHING
+        depth = 2 if looped else 1
+        begun = False
+        for number, rule in enumerate(step.rules):
+            test = "True" if rule.condition is None else self._matches(rule, known)
+            if test != "False":
+                inner = depth + 1
+                if test != "True":
+                    self._emit(depth, f"{'elif' if begun and not looped else 'if'} {test}:  # {rule.id}")
+                elif begun and not looped:
+                    self._emit(depth, f"else:  # {rule.id}")
+                else:
+                    inner = depth
+                gained = self._gained(rule, known)
+                for effect in rule.effects:
+                    self._emit(inner, f"{self.names[effect.name]} = {self._value(effect.value.expression, gained)}")
+                if self._traced:
+                    self._emit(inner, f"fired_{step.ruleset} = {number}")
+                elif not rule.effects:
+                    self._emit(inner, "pass")
+                if looped:
+                    self._emit(inner, "break")
+                begun = True
+            if rule.condition is None or test == "True":
+                return
+            unmatched = self._flow.refuted if rule.on_unknown == "match" else self._flow.not_matched
+            known |= unmatched(rule.condition, known)
+
+    def _gained(self, rule: Rule, known: Known) -> Known:
+        """What is known where a rule matched."""
+        if rule.condition is None or (rule.on_unknown == "match" and self._flow.may_be_unknown(rule.condition, known)):
+            return known
+        return known | self._flow.matched(rule.condition, known)
+
+    def _each(self, step: Step) -> None:
+        for name, start in step.start:
+            self._emit(1, f"{self.names[name]} = {self._value(start.expression, NOTHING)}")
+        self._masked(step, self._effects)
+        for name, kind in step.sets:
+            if isinstance(kind, NumberType):
+                low, high = self._reach(step, name)
+                if low < kind.min:
+                    self._emit(1, f"if {self.names[name]} < {kind.min!r}: {self.names[name]} = {kind.min!r}")
+                if high > kind.max:
+                    self._emit(1, f"if {self.names[name]} > {kind.max!r}: {self.names[name]} = {kind.max!r}")
+
+    def _reach(self, step: Step, name: str) -> Interval:
+        """How far the running value of a name can be once every rule had its turn."""
+        reach = self._flow.interval(dict(step.start)[name].expression)
+        for rule in step.rules:
+            for effect in rule.effects:
+                if effect.name == name:
+                    reach = self._flow.after(reach, effect, certain=rule.condition is None)
+        return reach
+
+    def _masked(self, step: Step, then: Callable[[Rule, int], None] | None) -> None:
+        traced = self._traced or step.hit == "veto"
+        if traced:
+            self._emit(1, f"fired_{step.ruleset} = 0")
+        open_flag = ""
+        for number, rule in enumerate(step.rules):
+            flag, test = self._split(rule)
+            if test == "False":
+                continue
+            depth = 1
+            if flag:
+                # Neighbours that ask for the same decision first share the question.
+                if flag != open_flag:
+                    self._emit(1, f"if {flag}:")
+                depth = 2
+            open_flag = flag
+            if test != "True":
+                self._emit(depth, f"if {test}:  # {rule.id}")
+                depth += 1
+            if traced:
+                self._emit(depth, f"fired_{step.ruleset} |= {1 << number}")
+            if then:
+                then(rule, depth)
+
+    def _split(self, rule: Rule) -> tuple[str, str]:
+        """The flag an earlier step decided that a rule asks for first (`""`: none), and the rest of its test."""
+        if rule.condition is None:
+            return "", "True"
+        match rule.condition:
+            case Leaf(written=model.Written(expression=model.Logical(operator="and", left=model.DecisionRef(name=name), right=right))):
+                if rule.on_unknown == "match" and self._flow.may_be_missing(right, NOTHING):
+                    refuted = self._surely(right, NOTHING, wanted=False)
+                    return self.names[name], {"True": "False", "False": "True"}.get(refuted, f"not ({refuted})")
+                return self.names[name], self._surely(right, NOTHING, wanted=True)
+        return "", self._matches(rule, NOTHING)
+
+    def _effects(self, rule: Rule, depth: int) -> None:
+        for effect in rule.effects:
+            self._emit(depth, self._effect(effect, self._value(effect.value.expression, self._gained(rule, NOTHING))))
+
+    def _effect(self, effect: Effect, value: str) -> str:
+        name = self.names[effect.name]
+        match effect.kind:
+            case "set":
+                return f"{name} = {value}"
+            case "add":
+                return f"{name} += {value}"
+            case "at_least":
+                return f"if {name} < (at := {value}): {name} = at"
+            case "at_most":
+                return f"if {name} > (at := {value}): {name} = at"
+        assert_never(effect.kind)
+
+    def _veto(self, step: Step) -> None:
+        self._masked(step, None)
+        for name, _ in step.sets:
+            self._emit(1, f"{self.names[name]} = not fired_{step.ruleset}")
+
+
+_FIXED = ("True", "False")
+
+
+def _join(word: str, parts: list[str]) -> str:
+    """Conditions joined by `and` or `or`, less what a bound parameter has already decided."""
+    deciding, idle = ("False", "True") if word == "and" else ("True", "False")
+    if deciding in parts:
+        return deciding
+    return f" {word} ".join(part for part in parts if part != idle) or idle
+
+
+def _relates(group: model.Group, fact: model.Fact, read: list[model.Fact]) -> bool:
+    """True where a relation can make a fact that is read missing because of this one, directly."""
+    names = {other.name for other in read}
+    return any(
+        fact.name in (relation.left, relation.right) and names & {relation.left, relation.right}
+        for relation in group.relations
+    )
+
+
 def _ordered(first: int, operator: str, second: int) -> bool:
     return {"<": first < second, "<=": first <= second, ">": first > second, ">=": first >= second}[operator]
 
@@ -433,6 +621,7 @@ def _atomic(condition: Condition) -> bool:
     return isinstance(condition, Leaf) and not isinstance(condition.written.expression, (model.Logical, model.Not))
 
 
-def _identifier(name: str) -> str:
-    return name.replace(".", "_")
+def group_argument(group: model.Group) -> str:
+    """The argument a group's observation is handed in by."""
+    return f"g_{group.name.replace('.', '_')}"
 

@@ -8,12 +8,13 @@ fast way costs one chained comparison a fact; anything out of the ordinary is ha
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from engine.backends.facts import DECISIONS, Gap, check_fact_names, read_fact, read_group
 from engine.language.evaluate import Missing
-from engine.language.model import Fact, Group
+from engine.language.model import Fact, Group, Relation
 from engine.language.types import ChoiceType, FlagType, NumberType
 
 Observation = tuple[Any, ...]
@@ -29,25 +30,38 @@ NEVER = -math.inf
 
 def intake(group: Group) -> Intake:
     """The generated intake of a group. It raises FactsError for facts the group does not declare."""
+    names = [fact.name for fact in group.facts]
     namespace: dict[str, Any] = {
         "nan": NAN,
         "never": NEVER,
         "absent": _absent(group),
+        "no_value": Gap(Missing.ABSENT),
         "slowly": lambda raw: observe_slowly(group, raw),
         "convert": _convert,
         "facts": group.facts,
-        "isfinite": math.isfinite,
+        "known": frozenset((*names, "observed_at")),
+        "pick": operator.itemgetter(*names),
+        "pick_dated": operator.itemgetter("observed_at", *names),
     }
     for number, fact in enumerate(group.facts):
         if isinstance(fact.type, ChoiceType):
             namespace[f"values_{number}"] = frozenset(fact.type.of)
+            namespace[f"places_{number}"] = {value: place for place, value in enumerate(fact.type.of)}
     exec(compile(generate_intake(group), f"<intake {group.name}>", "exec"), namespace)  # noqa: S102 - our own text
     made: Intake = namespace["take"]
     return made
 
 
 def generate_intake(group: Group) -> str:
-    """The source of a group's intake."""
+    """The source of a group's intake.
+
+    A complete, sound mapping takes the first way: every value fetched in one call, one chain of comparisons. The second
+    way looks at facts one by one, and hands what is neither sound nor None to the definition.
+    """
+    values = "".join(f"v{number}, " for number in range(len(group.facts)))
+    sound = " and ".join(_sound(fact, number) for number, fact in enumerate(group.facts))
+    sound += "".join(f" and {_holds(group, relation)}" for relation in group.relations)
+    dated = "at.__class__ is float and at - at == 0.0"  # infinity less itself is NaN
     lines = [
         "def take(raw):",
         f'    """Group {group.name}."""',
@@ -55,10 +69,34 @@ def generate_intake(group: Group) -> str:
         "        return absent",
         "    if raw.__class__ is not dict:",
         "        return slowly(raw)",
+        "    size = len(raw)",
+        f"    if size == {len(group.facts) + 1}:",
+        "        try:",
+        f"            at, {values}= pick_dated(raw)",
+        "        except KeyError:",
+        "            pass",
+        "        else:",
+        f"            if {dated} and {sound}:",
+        f"                return (at, {values}None)",
+    ]
+    if group.max_age is None:
+        # A group of one fact is fetched by itself: itemgetter then gives no tuple.
+        fetch = "pick(raw)" if len(group.facts) > 1 else f"(raw[{group.facts[0].name!r}],)"
+        lines += [
+            f"    elif size == {len(group.facts)}:",
+            "        try:",
+            f"            {values}= {fetch}",
+            "        except KeyError:",
+            "            pass",
+            "        else:",
+            f"            if {sound}:",
+            f"                return (never, {values}None)",
+        ]
+    lines += [
         "    get = raw.get",
         "    at = get('observed_at')",
         "    count = 1",
-        "    if at.__class__ is not float or not isfinite(at):",
+        f"    if not ({dated}):",
         *_undated(group),
         "    gaps = None",
     ]
@@ -69,18 +107,42 @@ def generate_intake(group: Group) -> str:
             "        count += 1",
             "    else:",
             "        if gaps is None: gaps = {}",
-            f"        v{number} = convert(facts[{number}], v{number}, gaps)",
-            f"        count += {fact.name!r} in raw",
+            f"        if v{number} is None:",
+            f"            gaps[{fact.name!r}] = no_value",
+            f"            v{number} = nan",
+            "        else:",
+            f"            v{number} = convert(facts[{number}], v{number}, gaps)",
+            "            count += 1",
         ]
-    lines += ["    if len(raw) != count:", "        return slowly(raw)"]
-    numbers = {fact.name: number for number, fact in enumerate(group.facts)}
+    # A null counts as absent but its key is there: only where keys are left over are names looked at.
+    lines += ["    if count != size and not raw.keys() <= known:", "        return slowly(raw)"]
     for relation in group.relations:
-        left, right = numbers[relation.left], numbers[relation.right]
-        opposite = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}[relation.operator]
-        lines += [f"    if v{left} {opposite} v{right}:", "        return slowly(raw)"]
-    values = "".join(f"v{number}, " for number in range(len(group.facts)))
-    lines.append(f"    return (at, {values}gaps or None)")
+        lines += [f"    if {_broken(group, relation)}:", "        return slowly(raw)"]
+    lines.append(f"    return (at, {values}gaps)")
     return "\n".join(lines) + "\n"
+
+
+def _holds(group: Group, relation: Relation) -> str:
+    left, right = _sides(group, relation)
+    return f"{left} {relation.operator} {right}"
+
+
+def _broken(group: Group, relation: Relation) -> str:
+    """Surely broken: a missing value is NaN, with which every comparison but `!=` is false."""
+    left, right = _sides(group, relation)
+    if relation.operator == "==":
+        return f"{left} != {right} and {left} == {left} and {right} == {right}"
+    opposite = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "!=": "=="}[relation.operator]
+    return f"{left} {opposite} {right}"
+
+
+def _sides(group: Group, relation: Relation) -> tuple[str, str]:
+    """What the two facts compare by: choices that have an order by their places in the list."""
+    names = [fact.name for fact in group.facts]
+    left, right = names.index(relation.left), names.index(relation.right)
+    if relation.operator not in ("==", "!=") and isinstance(group.facts[left].type, ChoiceType):
+        return f"places_{left}.get(v{left}, nan)", f"places_{left}.get(v{right}, nan)"
+    return f"v{left}", f"v{right}"
 
 
 def _undated(group: Group) -> list[str]:
@@ -90,7 +152,7 @@ def _undated(group: Group) -> list[str]:
         "        if at is not None:",
         "            return slowly(raw)",
         "        at = never",
-        "        count = 'observed_at' in raw",
+        "        count = 0",
     ]
 
 
@@ -101,7 +163,7 @@ def _sound(fact: Fact, number: int) -> str:
         case NumberType(min=low, max=high):
             return f"{name}.__class__ is float and {low!r} <= {name} <= {high!r}"
         case FlagType():
-            return f"{name} is True or {name} is False"
+            return f"({name} is True or {name} is False)"
         case ChoiceType():
             return f"{name}.__class__ is str and {name} in values_{number}"
         case _:

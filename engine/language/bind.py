@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from engine.language.build import Library
 from engine.language.documents import Declaration, NamePlace, ProfileDocument, SymbolGroupText, ValueText, read_value
@@ -99,13 +100,15 @@ class _Binder:
                 related = Related(place, "it is declared here")
                 self._findings.add("param.no_value", self._leaf.span, message, "give it one in the base profile", related)
         symbols = self._membership(groups)
-        bindings = {(): self._binding((), base, groups)}
+        bindings: dict[tuple[str, ...], Binding] = {(): self._binding((), base, groups)}
         for names in symbols.values():
             bindings.setdefault(names, self._binding(names, base, groups))
         # A group nobody is in yet still has values that must be sound.
         for name in groups:
             bindings.setdefault((name,), self._binding((name,), base, groups))
-        return Settings(self._leaf.name, policies, disabled, bindings, symbols)
+        return Settings(
+            self._leaf.name, policies, MappingProxyType(disabled), MappingProxyType(bindings), MappingProxyType(symbols)
+        )
 
     def _values(
         self, document: ProfileDocument, group: str | None, values: Mapping[str, ValueText]
@@ -180,6 +183,6 @@ class _Binder:
             merged |= groups[name].values
         return Binding(
             names,
-            {name: value for name, (value, _) in merged.items()},
-            {name: origin for name, (_, origin) in merged.items()},
+            MappingProxyType({name: value for name, (value, _) in merged.items()}),
+            MappingProxyType({name: origin for name, (_, origin) in merged.items()}),
         )

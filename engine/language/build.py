@@ -227,6 +227,8 @@ class _PolicyBuilder:
 
     def build(self) -> model.Policy | None:
         before = len(self._findings)
+        if self._reads_broken():
+            return None
         read = [group for entry in self._document.reads if (group := self._read(entry.name, entry.decisions, entry.span))]
         names = [group.name for group in read]
         for entry in self._document.reads:
@@ -294,6 +296,14 @@ class _PolicyBuilder:
                     declared = ruleset.sets[decided.name]
                     facts.append(model.Fact(declared.name, declared.type, declared.doc, declared.span))
         return model.Group(f"decisions.{name}", tuple(facts), None, (), f"What {name} decided.", other.span)
+
+    def _reads_broken(self) -> bool:
+        """True where another policy's decisions are read and a broken file hides them: nobody here is to blame."""
+        broken, policies = self._library.broken, self._library.policies
+        others = [entry.name for entry in self._document.reads if entry.decisions]
+        return any(f"policy:{name}" in broken for name in others) or any(
+            f"ruleset:{place.name}" in broken for name in others if name in policies for place in policies[name].steps
+        )
 
     def _rulesets(self) -> list[RuleSetDocument] | None:
         """The rule sets of the steps; None where one is missing or broken (what it sets is then not known)."""
@@ -465,8 +475,11 @@ class _ConditionBuilder:
 def unused(library: Library, policies: Mapping[str, model.Policy], usage: Usage, findings: Findings) -> None:
     """Declared and never read: rule sets in no policy, parameters in no rule."""
     stepped = {step.name for policy in library.policies.values() for step in policy.steps}
+    policies_unread = any(name.startswith("policy:") for name in library.broken)
     for name, ruleset in library.rulesets.items():
         if name not in stepped:
+            if policies_unread:
+                continue  # a policy that cannot be read may well run it
             help_text = "add it to the steps of one, or remove the file"
             findings.add("ruleset.unused", ruleset.span, f"no policy runs `{name}`", help_text, severity=Severity.WARNING)
             continue

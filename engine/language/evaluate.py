@@ -14,7 +14,7 @@ from typing import assert_never
 from engine.language import model
 from engine.language.model import Expression
 from engine.language.syntax import Comparator
-from engine.language.types import ChoiceType, Value
+from engine.language.types import ChoiceType, Type, Value
 
 
 class Missing(StrEnum):
@@ -67,7 +67,7 @@ def evaluate(expression: Expression, env: Environment) -> Known:
             left, right = evaluate(expression.left, env), evaluate(expression.right, env)
             if isinstance(left, Missing) or isinstance(right, Missing):
                 return left if isinstance(left, Missing) else right
-            return compare(operator, rank(left, expression.left), rank(right, expression.right))
+            return compare(operator, left, right, expression.left.type)
         case model.Member(negated=negated):
             found = _member(expression, env)
             return found if isinstance(found, Missing) else found != negated
@@ -104,21 +104,18 @@ def disjunction(*conditions: Known) -> Known:
     return next((condition for condition in conditions if isinstance(condition, Missing)), False)
 
 
-def rank(value: Value, expression: Expression) -> Value:
-    """What a value compares by: an ordered choice by its place in the list, anything else by itself."""
-    kind = expression.type
-    if isinstance(kind, ChoiceType) and kind.ordered:
-        return float(kind.of.index(str(value)))
-    return value
+def rank(value: Value, kind: Type) -> float:
+    """What a value is ordered by: a choice by its place in the list, a number by itself."""
+    return float(kind.of.index(str(value))) if isinstance(kind, ChoiceType) else float(value)
 
 
-def compare(operator: Comparator, left: Value, right: Value) -> bool:
-    """A comparison of two known values of one type."""
+def compare(operator: Comparator, left: Value, right: Value, kind: Type) -> bool:
+    """A comparison of two known values of one type (of one list, where they are choices)."""
     if operator == "==":
         return left == right
     if operator == "!=":
         return left != right
-    first, second = float(left), float(right)
+    first, second = rank(left, kind), rank(right, kind)
     match operator:
         case "<":
             return first < second

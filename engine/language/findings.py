@@ -14,6 +14,9 @@ from enum import StrEnum
 MOST_SHOWN = 50
 """A load reports at most this many findings; more would bury the first."""
 
+_LONGEST = 600
+"""Characters of a message that are kept."""
+
 
 class Severity(StrEnum):
     """How bad a finding is: an error stops a load, a warning fails `check`, a note does neither."""
@@ -76,8 +79,9 @@ class Findings:
         *related: Related,
         severity: Severity = Severity.ERROR,
     ) -> None:
-        """Keep one finding."""
-        self._kept[Finding(code, severity, span, message, help, related)] = None
+        """Keep one finding. The author's text in a message may hold anything: it is shown on one line, shortened."""
+        shown = tuple(Related(place.span, one_line(place.message)) for place in related)
+        self._kept[Finding(code, severity, span, one_line(message), one_line(help), shown)] = None
 
     def extend(self, findings: Iterable[Finding]) -> None:
         """Keep findings another stage made."""
@@ -93,6 +97,19 @@ class Findings:
 
     def __len__(self) -> int:
         return len(self._kept)
+
+
+def one_line(text: str) -> str:
+    """The text with line breaks and control characters replaced, and its middle left out where it is very long.
+
+    >>> one_line("a\\n  b")
+    'a b'
+    """
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 2 :]}"
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else "�" for character in " ".join(text.split()))
 
 
 class SluiceError(Exception):

@@ -24,6 +24,7 @@ from engine.language.model import (
     Condition,
     Constant,
     DecisionRef,
+    Effect,
     Expression,
     FactRef,
     Leaf,
@@ -105,6 +106,21 @@ class Flow:
             case "/":
                 corners = [_limit(x, y, negative=d <= 0) for x in (a, b) for y in (c, d)]
         return (min(corners), max(corners))
+
+    def after(self, reach: Interval, effect: Effect, *, certain: bool) -> Interval:
+        """The interval of a running value after an effect, of a rule that matches always (`certain`) or perhaps."""
+        low, high = reach
+        first, last = self.interval(effect.value.expression)
+        match effect.kind:
+            case "set":
+                applied = (first, last)
+            case "add":
+                applied = (low + first, high + last)
+            case "at_least":
+                applied = (max(low, first), max(high, last))
+            case "at_most":
+                applied = (min(low, first), min(high, last))
+        return applied if certain else (min(low, applied[0]), max(high, applied[1]))
 
     # Flow ------------------------------------------------------------------------------------------------------
 

@@ -7,10 +7,11 @@ never made of two states of a folder that is being written. A file that did not 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
 from engine.language.bind import Settings, ancestry, bind
@@ -19,6 +20,7 @@ from engine.language.documents import (
     Document,
     DocumentKind,
     ExpressionText,
+    NamePlace,
     PolicyDocument,
     ProfileDocument,
     RuleSetDocument,
@@ -26,8 +28,8 @@ from engine.language.documents import (
     read_document,
 )
 from engine.language.evaluate import Environment, evaluate
-from engine.language.findings import Finding, Findings, LoadError, Related, Severity, Span
-from engine.language.model import Binding, Group, ParameterDeclaration, Policy
+from engine.language.findings import Finding, Findings, LoadError, Related, Severity, Span, one_line
+from engine.language.model import Binding, Expression, Group, ParameterDeclaration, Policy
 from engine.language.nodes import Source, read_source
 from engine.language.resolve import Scope, resolve_condition
 from engine.language.rulebook import Rulebook, digest, version_of
@@ -56,7 +58,7 @@ def read_files(home: Path) -> Files:
         place = home / folder
         try:
             names = sorted(path.name for path in place.iterdir())
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a path with a NUL
             reason = "there is no such folder" if isinstance(error, FileNotFoundError) else "it cannot be read"
             where = Span(folder, 1, 1, 1, 2)
             findings.add("file.missing", where, f"`{folder}/`: {reason}", "name another --home, or run `sluice init DIR`")
@@ -64,7 +66,7 @@ def read_files(home: Path) -> Files:
         for name in names:
             if name.startswith(".") or not name.endswith((".yaml", ".yml")):
                 continue
-            shown = f"{folder}/{name}"
+            shown = one_line(f"{folder}/{name}")
             if name.endswith(".yml"):
                 where = Span(shown, 1, 1, 1, 2)
                 findings.add("file.name", where, f"`{shown}` is not read", "name it .yaml", severity=Severity.WARNING)
@@ -96,50 +98,79 @@ class Workspace:
 
     def __init__(self, files: Files) -> None:
         self._files = files
-        self._findings = Findings()
-        self._findings.extend(files.findings)
+        self._found: dict[str, Findings] = {}
+        """By the file (or folder) they belong to: a policy's names are its policy's, wherever they point."""
+        self._attribute(files.findings)
         documents: dict[DocumentKind, dict[str, Document]] = {"ruleset": {}, "policy": {}, "profile": {}}
         broken: set[str] = {
-            f"{_kind_of(finding.span.file)}:{Path(finding.span.file).stem}" for finding in files.findings
+            f"{_kind_of(finding.span.file)}:{Path(finding.span.file).stem}"
+            for finding in files.findings
+            if finding.severity is Severity.ERROR
         }
         vocabulary: Vocabulary | None = None
         for name, source in files.sources.items():
             kind = _kind_of(name)
             stem = Path(name).stem
             document, found = _document(kind, source, stem)
-            self._findings.extend(found)
+            self._findings_of(name).extend(found)
             if document is None:
                 broken.add(f"{kind}:{stem}")
             elif isinstance(document, Vocabulary):
                 vocabulary = document
             else:
                 documents[kind][stem] = document
-        if vocabulary is None and VOCABULARY not in files.sources and not files.findings:
+        if VOCABULARY not in files.sources and VOCABULARY not in self._found and "policies" not in self._found:
             where = Span(VOCABULARY, 1, 1, 1, 2)
-            self._findings.add("file.missing", where, f"there is no `{VOCABULARY}`", "it declares the facts that policies read")
+            message, help_text = f"there is no `{VOCABULARY}`", "it declares the facts that policies read"
+            self._findings_of(VOCABULARY).add("file.missing", where, message, help_text)
         self._profiles = cast("dict[str, ProfileDocument]", documents["profile"])
-        known = self._profiles.keys() | {Path(name).stem for name in files.sources if name.startswith("profiles/")}
+        unread = {name.partition(":")[2] for name in broken if name.startswith("profile:")}
         self.library = Library(
             vocabulary,
             cast("dict[str, RuleSetDocument]", documents["ruleset"]),
             cast("dict[str, PolicyDocument]", documents["policy"]),
-            frozenset(known),
+            frozenset(self._profiles.keys() | unread),
             frozenset(broken),
         )
         self._usage = Usage()
-        self.groups: dict[str, Group] = (
-            build_groups(vocabulary, self._findings, self._usage) if vocabulary is not None else {}
-        )
+        self.groups: dict[str, Group] = {}
+        if vocabulary is not None:
+            self.groups = build_groups(vocabulary, self._findings_of(VOCABULARY), self._usage)
         self._sound = {
-            name: check_ruleset(ruleset, self._findings) for name, ruleset in self.library.rulesets.items()
+            name: check_ruleset(ruleset, self._findings_of(ruleset.source.name))
+            for name, ruleset in self.library.rulesets.items()
         }
+        self._requires = {name: self._required(ruleset) for name, ruleset in self.library.rulesets.items()}
         self.policies: dict[str, Policy] = {}
+        if vocabulary is not None and not self._found.keys() & {folder for folder, _ in _FOLDERS}:
+            self._build_policies()
+
+    def _findings_of(self, name: str) -> Findings:
+        return self._found.setdefault(name, Findings())
+
+    def _attribute(self, findings: Iterable[Finding]) -> None:
+        """Keep findings under the files they point at."""
+        for finding in findings:
+            self._findings_of(finding.span.file).extend((finding,))
+
+    def _required(self, ruleset: RuleSetDocument) -> list[tuple[ExpressionText, Expression]]:
+        """What a rule set requires of its parameters, typed."""
+        scope = Scope(ruleset=ruleset.name, params=ruleset.params)
+        found = self._findings_of(ruleset.source.name)
+        typed = [(text, resolve_condition(text, scope, found)) for text in ruleset.requires]
+        return [(text, expression) for text, expression in typed if expression is not None]
+
+    def _build_policies(self) -> None:
         for name, policy in self.library.policies.items():
-            built = build_policy(policy, self.library, self.groups, self._sound, self._findings, self._usage)
+            # Each with findings of its own: one that another policy has as well must not look like none.
+            found = Findings()
+            built = build_policy(policy, self.library, self.groups, self._sound, found, self._usage)
+            self._findings_of(policy.source.name).extend(found)
             if built is not None:
                 self.policies[name] = built
-        if not self.library.broken:
-            unused(self.library, self.policies, self._usage, self._findings)
+        found = Findings()
+        unused(self.library, self.policies, self._usage, found)
+        self._attribute(found)
 
     @property
     def sources(self) -> Mapping[str, Source]:
@@ -149,7 +180,10 @@ class Workspace:
     @property
     def findings(self) -> tuple[Finding, ...]:
         """What is wrong with files, whichever profile is asked for."""
-        return tuple(self._findings)
+        findings = Findings()
+        for found in self._found.values():
+            findings.extend(found)
+        return tuple(findings)
 
     def profiles(self) -> list[str]:
         """Names of the profiles that can be loaded: those that run policies."""
@@ -162,21 +196,51 @@ class Workspace:
     def rulebook(self, profile: str) -> Rulebook:
         """The rulebook of a profile.
 
+        What is wrong with files it does not depend on stops nothing; the rulebook carries it among its warnings.
+
         Raises:
-            LoadError: with every finding of the home folder and of this profile.
+            LoadError: with every finding of this profile and of the files it depends on.
 
         """
         findings = Findings()
-        findings.extend(self._findings)
+        for name in self._depends_on(profile):
+            findings.extend(self._found.get(name, ()))
         made = self._make(profile, findings)
         if made is None or findings.has_errors:
             raise LoadError([finding for finding in findings if finding.severity is not Severity.NOTE])
+        own = frozenset(findings)
+        elsewhere = (finding for finding in self.findings if finding not in own)
+        for finding in elsewhere:
+            serious = finding.severity is Severity.ERROR
+            findings.extend((replace(finding, severity=Severity.WARNING) if serious else finding,))
         return replace(made, warnings=tuple(findings))
+
+    def _depends_on(self, profile: str) -> list[str]:
+        """The files that can stop a profile: its ancestors, its policies, what these read, and their rule sets."""
+        names = dict.fromkeys((*(folder for folder, _ in _FOLDERS), VOCABULARY))
+        policies: tuple[NamePlace, ...] | None = None
+        ancestor: str | None = profile
+        while ancestor is not None and f"profiles/{ancestor}.yaml" not in names:
+            names[f"profiles/{ancestor}.yaml"] = None
+            document = self._profiles.get(ancestor)
+            policies = policies if policies is not None or document is None else document.policies
+            ancestor = document.extends.name if document is not None and document.extends is not None else None
+        pending = [place.name for place in policies or ()]
+        while pending:
+            policy = pending.pop(0)
+            if f"policies/{policy}.yaml" in names:
+                continue
+            names[f"policies/{policy}.yaml"] = None
+            if policy in self.library.policies:
+                text = self.library.policies[policy]
+                names |= dict.fromkeys(f"rules/{place.name}.yaml" for place in text.steps)
+                pending += [read.name for read in text.reads if read.decisions]
+        return list(names)
 
     def _make(self, profile: str, findings: Findings) -> Rulebook | None:
         if profile not in self._profiles:
             if f"profile:{profile}" not in self.library.broken:
-                where = Span(f"profiles/{profile}.yaml", 1, 1, 1, 2)
+                where = Span(one_line(f"profiles/{profile}.yaml"), 1, 1, 1, 2)
                 known = ", ".join(self.profiles())
                 help_text = did_you_mean(profile, self._profiles, f"there are {known}" if known else "")
                 findings.add("profile.unknown", where, f"there is no profile `{profile}`", help_text)
@@ -192,7 +256,7 @@ class Workspace:
             return None
         policies = self._chosen(settings, findings)
         self._check_disabled(settings, findings)
-        self._check_requires(settings, findings)
+        self._check_requires(settings, policies, findings)
         complete = all(name in settings.bindings[()].values for name in needed)
         if not complete or findings.has_errors:
             return None
@@ -213,14 +277,14 @@ class Workspace:
             profile,
             version,
             digest(line for name in sorted(used) for line in (name, used[name].text)),
-            policies,
-            self.groups,
+            MappingProxyType(policies),
+            MappingProxyType(dict(self.groups)),
             ahead,
-            declarations,
+            MappingProxyType(declarations),
             settings.bindings,
             settings.symbols,
             settings.disabled,
-            used,
+            MappingProxyType(used),
         )
 
     def _needed(self, chain: list[ProfileDocument]) -> dict[str, Span]:
@@ -276,14 +340,10 @@ class Workspace:
                 message = f"with `{name}` the last rule of `{owner}` is disabled"
                 findings.add("profile.disable", origin.span, message, "take the set out of the policy instead", related)
 
-    def _check_requires(self, settings: Settings, findings: Findings) -> None:
-        used = {place.name for name in self.policies for place in self.library.policies[name].steps}
-        for name, ruleset in self.library.rulesets.items():
-            scope = Scope(ruleset=name, params=ruleset.params)
-            for text in ruleset.requires:
-                typed = resolve_condition(text, scope, findings)
-                if typed is None or name not in used:
-                    continue
+    def _check_requires(self, settings: Settings, policies: Mapping[str, Policy], findings: Findings) -> None:
+        for name in dict.fromkeys(step.ruleset for policy in policies.values() for step in policy.steps):
+            ruleset = self.library.rulesets[name]
+            for text, typed in self._requires[name]:
                 for binding in settings.bindings.values():
                     if all(f"{name}.{param}" in binding.values for param in ruleset.params):
                         held = evaluate(typed, Environment({}, binding.values))

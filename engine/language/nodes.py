@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import yaml
 
@@ -56,6 +56,14 @@ class Source:
         return Span(self.name, 1, 1, 1, 2)
 
 
+class Mark(Protocol):
+    """A point in a file, as PyYAML gives it: characters from the start, and 0-based line and column."""
+
+    index: int
+    line: int
+    column: int
+
+
 @dataclass(slots=True, eq=False)
 class Scalar:
     """A piece of text. `raw` is what stands in the file between its marks; `style` is YAML's (`None` is plain)."""
@@ -63,13 +71,13 @@ class Scalar:
     source: Source
     text: str
     style: str | None
-    start: tuple[int, int, int]
-    end: tuple[int, int, int]
+    start: Mark
+    end: Mark
 
     @property
     def raw(self) -> str:
         """The characters of the file, quotes and line breaks included."""
-        return self.source.text[self.start[0] : self.end[0]]
+        return self.source.text[self.start.index : self.end.index]
 
     @property
     def span(self) -> Span:
@@ -92,8 +100,8 @@ class Mapping:
     source: Source
     entries: dict[str, Node]
     keys: dict[str, Scalar]
-    start: tuple[int, int, int]
-    end: tuple[int, int, int]
+    start: Mark
+    end: Mark
 
     @property
     def span(self) -> Span:
@@ -111,8 +119,8 @@ class Sequence:
 
     source: Source
     items: list[Node]
-    start: tuple[int, int, int]
-    end: tuple[int, int, int]
+    start: Mark
+    end: Mark
 
     @property
     def span(self) -> Span:
@@ -125,15 +133,17 @@ Node = Scalar | Mapping | Sequence
 
 
 def _span(node: Scalar | Mapping | Sequence) -> Span:
-    _, line, column = node.start
-    _, end_line, end_column = node.end
-    return Span(node.source.name, line + 1, column + 1, end_line + 1, end_column + 1)
+    start, end = node.start, node.end
+    return Span(node.source.name, start.line + 1, start.column + 1, end.line + 1, end.column + 1)
 
 
 def read_source(path: Path, name: str, findings: Findings) -> Source | None:
     """The text of a file under the name shown to people; None, with a finding, where it cannot be read."""
     whole = Span(name, 1, 1, 1, 2)
     try:
+        if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+            findings.add("file.unreadable", whole, f"`{name}` is no file", "put a file in its place")
+            return None
         with path.open("rb") as file:
             data = file.read(MOST_BYTES + 1)
     except FileNotFoundError:
@@ -205,7 +215,7 @@ class _Builder:
         self.refused = False
 
     def build(self, node: yaml.Node, *, flow: bool = False) -> Node:
-        start, end = _mark(node.start_mark), _mark(node.end_mark)
+        start, end = node.start_mark, node.end_mark
         if id(node) in self._seen:  # an alias is the same object again
             span = _span(Sequence(self._source, [], start, end))
             self._refuse("yaml.alias", span, "anchors and aliases are not part of the language", "write it out")
@@ -227,7 +237,7 @@ class _Builder:
             return sequence
         return self._mapping(node, start, end)
 
-    def _mapping(self, node: Any, start: tuple[int, int, int], end: tuple[int, int, int]) -> Mapping:
+    def _mapping(self, node: Any, start: Mark, end: Mark) -> Mapping:
         mapping = Mapping(self._source, {}, {}, start, end)
         if node.tag != _MAPPING:
             self._refuse_tag(node, mapping.span)
@@ -259,20 +269,14 @@ class _Builder:
         self._findings.add(code, span, message, help_text, *related)
 
 
-def _mark(mark: Any) -> tuple[int, int, int]:
-    return (mark.index, mark.line, mark.column)
-
-
 def _explain_yaml_error(source: Source, error: yaml.MarkedYAMLError, findings: Findings) -> None:
     mark = error.problem_mark or error.context_mark
-    line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-    span = Span(source.name, line, column, line, column + 1)
+    span = _point(source, mark) if mark else source.start()
     problem = (error.problem or "this is not YAML").replace("\n", " ")
-    text = source.lines[line - 1] if line <= len(source.lines) else ""
+    text = source.lines[span.line - 1] if source.lines else ""
     related = []
-    if error.context and error.context_mark and error.context_mark.line + 1 != line:
-        at = error.context_mark
-        related = [Related(Span(source.name, at.line + 1, at.column + 1, at.line + 1, at.column + 2), str(error.context))]
+    if error.context and error.context_mark and error.context_mark.line + 1 != span.line:
+        related = [Related(_point(source, error.context_mark), str(error.context))]
     if "alias" in problem:
         findings.add("yaml.alias", span, "anchors and aliases are not part of the language", "write it out")
         return
@@ -287,6 +291,14 @@ def _explain_yaml_error(source: Source, error: yaml.MarkedYAMLError, findings: F
         findings.add("yaml.syntax", span, problem, "YAML is indented with spaces: this line holds a tab", *related)
     else:
         findings.add("yaml.syntax", span, problem, "check the indentation and the colons of this line and the one above", *related)
+
+
+def _point(source: Source, mark: Mark) -> Span:
+    """One character; YAML's mark of the end of a text lies on a line that is not there."""
+    line, column = mark.line + 1, mark.column + 1
+    if line > len(source.lines):
+        line, column = max(len(source.lines), 1), len(source.lines[-1]) + 1 if source.lines else 1
+    return Span(source.name, line, column, line, column + 1)
 
 
 def _may_be_deep(text: str) -> bool:

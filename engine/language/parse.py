@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -34,13 +34,6 @@ class Problem:
     message: str
     help: str
 
-
-_PARSER = lark.Lark(
-    (Path(__file__).parent / "grammar.lark").read_text(encoding="utf-8"),
-    parser="lalr",
-    propagate_positions=True,
-    maybe_placeholders=False,
-)
 
 _MISTAKES: tuple[tuple[re.Pattern[str], str, str], ...] = (
     (re.compile(r"=<|=>"), "the `=` comes last in a comparison", "write `<=` or `>=`"),
@@ -78,16 +71,12 @@ def parse(text: str) -> Expression | Problem:
         tree = _PARSER.parse(text)
     except lark.exceptions.UnexpectedInput as error:
         return _explain(text, error)
-    try:
-        return _convert(tree)
-    except _TooDeepError:
-        return Problem(0, len(text), f"nested more than {MOST_NESTING} deep", "split it into leaves or steps")
     except _BadNumberError as error:
         return Problem(error.start, error.end, "this number is too large for a double", "the largest is about 1.8e308")
-
-
-class _TooDeepError(Exception):
-    pass
+    assert not isinstance(tree, (lark.Tree, lark.Token))
+    if len(text) > _MOST_OPERATORS and _depth(tree) > _MOST_OPERATORS:
+        return Problem(0, len(text), f"nested more than {MOST_NESTING} deep", "split it into leaves or steps")
+    return tree
 
 
 class _BadNumberError(Exception):
@@ -117,60 +106,109 @@ _MOST_OPERATORS = 100
 """Operators side by side nest to the left; beyond this a text is generated, not written."""
 
 
-def _convert(tree: Any, depth: int = 0) -> Expression:
-    """A Lark tree as our nodes."""
-    if depth > _MOST_OPERATORS:
-        raise _TooDeepError
-    rule, children, meta = tree.data, tree.children, tree.meta
-    match rule:
-        case "group":
-            return _convert(children[0], depth + 1)
-        case "true" | "false":
-            return syntax.Boolean(meta.start_pos, meta.end_pos, rule == "true")
-        case "vetoed":
-            return syntax.Vetoed(meta.start_pos, meta.end_pos, None, None)
-    start, end = meta.start_pos, meta.end_pos
-    first = children[0]
-    match rule:
-        case "number":
-            value = float(first)
-            if not math.isfinite(value):
-                raise _BadNumberError(start, end)
-            return syntax.Number(start, end, value)
-        case "text":
-            return syntax.Text(start, end, str(first)[1:-1])
-        case "name":
-            return syntax.Name(start, end, str(first))
-        case "param":
-            owner, _, name = str(first)[1:].rpartition(".")
-            return syntax.Parameter(start, end, owner or None, name)
-        case "vetoed_by":
-            return syntax.Vetoed(start, end, str(first), str(children[1]))
-        case "call":
-            arguments = tuple(_convert(argument, depth + 1) for argument in children[1].children)
-            return syntax.Call(start, end, str(first), arguments)  # type: ignore[arg-type]  # the lexer admits no other
-        case "negative":
-            return syntax.Negative(start, end, _convert(first, depth + 1))
-        case "not_":
-            return syntax.Not(start, end, _convert(first, depth + 1))
-        case "is_missing" | "is_known":
-            return syntax.Presence(start, end, _convert(first, depth + 1), rule == "is_known")
-        case "member" | "not_member":
-            elements = tuple(_convert(element, depth + 1) for element in children[1].children)
-            return syntax.Member(start, end, _convert(first, depth + 1), elements, rule == "not_member")
-    left, right = _convert(first, depth + 1), _convert(children[-1], depth + 1)
-    match rule:
-        case "compare":
-            return syntax.Compare(start, end, str(children[1]), left, right)  # type: ignore[arg-type]  # as above
-        case "binary":
-            return syntax.Arithmetic(start, end, str(children[1]), left, right)  # type: ignore[arg-type]  # as above
-        case "and_":
-            return syntax.And(start, end, left, right)
-        case "or_":
-            return syntax.Or(start, end, left, right)
-        case "implies":
-            return syntax.Implies(start, end, left, right)
-    raise AssertionError(rule)
+def _depth(tree: Expression) -> int:
+    """How deep a tree is, without recursion: what follows recurses, and must not run out of stack."""
+    deepest = 0
+    waiting = [(tree, 1)]
+    while waiting:
+        node, depth = waiting.pop()
+        deepest = max(deepest, depth)
+        for name in type(node).__slots__:
+            held = getattr(node, name)
+            for child in held if isinstance(held, tuple) else (held,):
+                if isinstance(child, syntax.PLACED):
+                    waiting.append((child, depth + 1))
+    return deepest
+
+
+class _Nodes(lark.Transformer[Any, Any]):
+    """Builds our nodes while the parser reduces: no tree of Lark's own, and positions from the tokens alone."""
+
+    def number(self, children: list[Any]) -> Expression:
+        token = children[0]
+        value = float(token)
+        if not math.isfinite(value):
+            raise _BadNumberError(token.start_pos, token.end_pos)
+        return syntax.Number(token.start_pos, token.end_pos, value)
+
+    def true(self, children: list[Any]) -> Expression:
+        return syntax.Boolean(children[0].start_pos, children[0].end_pos, value=True)
+
+    def false(self, children: list[Any]) -> Expression:
+        return syntax.Boolean(children[0].start_pos, children[0].end_pos, value=False)
+
+    def text(self, children: list[Any]) -> Expression:
+        return syntax.Text(children[0].start_pos, children[0].end_pos, str(children[0])[1:-1])
+
+    def name(self, children: list[Any]) -> Expression:
+        return syntax.Name(children[0].start_pos, children[0].end_pos, str(children[0]))
+
+    def param(self, children: list[Any]) -> Expression:
+        owner, _, name = str(children[0])[1:].rpartition(".")
+        return syntax.Parameter(children[0].start_pos, children[0].end_pos, owner or None, name)
+
+    def vetoed(self, children: list[Any]) -> Expression:
+        return syntax.Vetoed(children[0].start_pos, children[0].end_pos, None, None)
+
+    def vetoed_by(self, children: list[Any]) -> Expression:
+        return syntax.Vetoed(children[0].start_pos, children[-1].end_pos, str(children[2]), str(children[4]))
+
+    def group(self, children: list[Any]) -> Expression:
+        inner: Expression = replace(children[1], start=children[0].start_pos, end=children[2].end_pos)
+        return inner
+
+    def call(self, children: list[Any]) -> Expression:
+        function, _, arguments, closing = children
+        return syntax.Call(function.start_pos, closing.end_pos, str(function), arguments)  # type: ignore[arg-type]  # the lexer admits no other
+
+    def listed(self, children: list[Any]) -> tuple[Expression, ...]:
+        return tuple(child for child in children if not isinstance(child, lark.Token))
+
+    elements = arguments = listed
+
+    def negative(self, children: list[Any]) -> Expression:
+        return syntax.Negative(children[0].start_pos, children[1].end, children[1])
+
+    def not_(self, children: list[Any]) -> Expression:
+        return syntax.Not(children[0].start_pos, children[1].end, children[1])
+
+    def is_missing(self, children: list[Any]) -> Expression:
+        return syntax.Presence(children[0].start, children[2].end_pos, children[0], known=False)
+
+    def is_known(self, children: list[Any]) -> Expression:
+        return syntax.Presence(children[0].start, children[2].end_pos, children[0], known=True)
+
+    def member(self, children: list[Any]) -> Expression:
+        return syntax.Member(children[0].start, children[-1].end_pos, children[0], children[-2], negated=False)
+
+    def not_member(self, children: list[Any]) -> Expression:
+        return syntax.Member(children[0].start, children[-1].end_pos, children[0], children[-2], negated=True)
+
+    def compare(self, children: list[Any]) -> Expression:
+        left, operator, right = children
+        return syntax.Compare(left.start, right.end, str(operator), left, right)  # type: ignore[arg-type]  # as above
+
+    def binary(self, children: list[Any]) -> Expression:
+        left, operator, right = children
+        return syntax.Arithmetic(left.start, right.end, str(operator), left, right)  # type: ignore[arg-type]  # as above
+
+    def and_(self, children: list[Any]) -> Expression:
+        return syntax.And(children[0].start, children[2].end, children[0], children[2])
+
+    def or_(self, children: list[Any]) -> Expression:
+        return syntax.Or(children[0].start, children[2].end, children[0], children[2])
+
+    def implies(self, children: list[Any]) -> Expression:
+        return syntax.Implies(children[0].start, children[2].end, children[0], children[2])
+
+
+_PARSER = lark.Lark(
+    (Path(__file__).parent / "grammar.lark").read_text(encoding="utf-8"),
+    parser="lalr",
+    keep_all_tokens=True,
+    maybe_placeholders=False,
+    transformer=_Nodes(),
+)
 
 
 def _explain(text: str, error: lark.exceptions.UnexpectedInput) -> Problem:

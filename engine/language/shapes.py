@@ -169,6 +169,9 @@ DOCUMENT_KINDS = ("vocabulary", "policy", "ruleset", "profile")
 
 _ENUMERATED = frozenset(("type", "unit", "ordered", "hit", "unknown", "moves"))
 _NAMED = frozenset(("policy", "ruleset", "profile", "id", "extends", "of", "in", "than"))
+_FREE = frozenset(("set", "add", "at_least", "at_most", "start"))
+"""Fields whose keys are names of the author's own."""
+
 _KIND_OF_NODE = {Scalar: "text", Mapping: "a mapping", Sequence: "a list"}
 _KIND_OF_TYPE = {"string": "text", "dict": "a mapping", "list": "a list"}
 
@@ -221,7 +224,11 @@ def _skeleton(node: Node, shape: Shape | None, key: str = "") -> _Skeleton:
             return "name" if node.text.isidentifier() and node.text.isascii() else "!"
         return "text" if node.text else ""
     if isinstance(node, Sequence):
-        return ("list", *(_skeleton(item, None, key) for item in node.items))
+        items = [_skeleton(item, None, key) for item in node.items]
+        # A list of texts is like any other: how many there are tells nothing.
+        return ("list", items[0]) if items and items[0] in ("text", "name") and len(set(items)) == 1 else ("list", *items)
+    if shape is None and key in _FREE and all(isinstance(item, Scalar) and item.text for item in node.entries.values()):
+        return ("map", *([("x", "text", False)] if node.entries else []))
     parts = shape.parts if shape else {}
     return (
         "map",
@@ -236,9 +243,13 @@ def _empty(node: Node) -> bool:
     return not (node.text if isinstance(node, Scalar) else node.entries if isinstance(node, Mapping) else node.items)
 
 
+# Cerberus checks the schemas themselves at some milliseconds each: once, not at every load.
+_VALIDATORS = {kind: cerberus.Validator(shape.fields) for kind, shape in SHAPES.items()}
+
+
 @lru_cache(maxsize=4096)
 def _verdict(kind: str, skeleton: _Skeleton) -> tuple[_Problem, ...]:
-    validator = cerberus.Validator(SHAPES[kind].fields)
+    validator = _VALIDATORS[kind]
     validator.validate(_sample(skeleton), normalize=False)
     problems: list[_Problem] = []
     _collect(validator._errors, problems)  # noqa: SLF001 - the public `errors` drops the rule and its constraint
@@ -286,7 +297,7 @@ def _report(kind: str, node: Mapping, problem: _Problem, findings: Findings) -> 
     elif problem.rule == "unknown":
         known = _known_keys(kind, path)
         span = holder.keys[str(last)].span if isinstance(holder, Mapping) else holder.span
-        if here.source.text[here.start[0] : here.end[0]].strip() == "" and " " in str(last):
+        if here.source.text[here.start.index : here.end.index].strip() == "" and " " in str(last):
             message = f"YAML cut a text at a comma: `{last}` stands as a key of its own"
             findings.add("yaml.split_text", span, message, "in `{…}`, put a text with a comma in double quotes")
             return

@@ -135,26 +135,11 @@ class _StepCheck:
                 for effect in rule.effects:
                     if effect.name != name:
                         continue
-                    low, high = _widened((low, high), effect, self._flow)
+                    low, high = self._flow.after((low, high), effect, certain=rule.condition is None)
                     if not (math.isfinite(low) and math.isfinite(high)):
                         message = f"the running value of `{name}` can overflow here"
                         self._findings.add("interval.overflow", effect.value.span, message, "narrow the ranges it is made of")
                         return
-
-
-def _widened(reach: Interval, effect: Effect, flow: Flow) -> Interval:
-    """The reach of a running value after an effect that may or may not apply."""
-    low, high = reach
-    first, last = flow.interval(effect.value.expression)
-    match effect.kind:
-        case "set":
-            return (min(low, first), max(high, last))
-        case "add":
-            return (min(low, low + first), max(high, high + last))
-        case "at_least":
-            return (low, max(high, last))
-        case "at_most":
-            return (min(low, first), high)
 
 
 def _show(reach: Interval) -> str:
@@ -172,13 +157,14 @@ def check_steps(steps: Iterable[Step], bindings: Mapping[tuple[str, ...], Bindin
     base = bindings[()]
     for step in steps:
         names = parameters_of(step)
-        seen = [_valuation(names, base)]
-        check_step(step, base, findings)
-        for binding in bindings.values():
+        seen: list[dict[str, object]] = []
+        for binding in (base, *bindings.values()):
             valuation = _valuation(names, binding)
             if valuation not in seen:
                 seen.append(valuation)
-                check_step(step, binding, findings)
+                found = Findings()  # its own: a finding of an earlier binding must not look like none
+                check_step(step, binding, found)
+                findings.extend(found)
 
 
 def _valuation(names: frozenset[str], binding: Binding) -> dict[str, object]:

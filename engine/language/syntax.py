@@ -165,6 +165,9 @@ Expression = (
 )
 """Any node."""
 
+PLACED = _Placed
+"""What every node is an instance of."""
+
 KEYWORDS = frozenset(
     ("true", "false", "and", "or", "not", "implies", "in", "is", "missing", "known", "min", "max", "abs", "vetoed", "by")
 )

@@ -69,14 +69,13 @@ class _Start(NamedTuple):
 
 
 def _first_priced(of: SymbolFiles) -> _Start:
-    """The time and mid of a symbol's first quote that has one; without quotes, time and price of its first trade."""
+    """The time and mid of a symbol's first quote that has one; without one, time and price of its first trade."""
     for quote in _in_sequence(of.quotes, of.symbol, read_quotes):
         mid = mid_of(quote)
         if mid is not None:
             return _Start(quote.ts_ms, mid)
-    if not of.quotes:
-        for trade in _in_sequence(of.trades, of.symbol, read_trades):
-            return _Start(trade.ts_ms, trade.price)
+    for trade in _in_sequence(of.trades, of.symbol, read_trades):
+        return _Start(trade.ts_ms, trade.price)
     raise MarketDataError((of.quotes or of.trades)[0], None, f"no price of {of.symbol}", "leave the file out")
 
 

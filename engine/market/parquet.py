@@ -23,6 +23,7 @@ from typing import Any
 from engine.market.binance import LARGEST_NUMBER, Kind, late_row, symbol_of
 from engine.market.errors import MarketDataError, MissingExtraError
 from engine.market.events import MINUTE_MS, Bar, Quote, Trade
+from engine.market.rows import shown
 
 _BATCH_ROWS = 8192
 
@@ -106,7 +107,7 @@ def _query(path: Path, sql: str) -> Iterator[Sequence[Any]]:
         while batch := connection.fetchmany(_BATCH_ROWS):
             yield from batch
     except duckdb.Error as error:
-        reason = str(error).partition("\n")[0]
+        reason = shown(str(error).partition("\n")[0], 160)
         raise MarketDataError(
             path, None, f"cannot be read as Parquet: {reason}", "check the file and its columns"
         ) from error

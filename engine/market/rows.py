@@ -100,9 +100,9 @@ def not_a_number(path: Path, line: int, field: str) -> MarketDataError:
     )
 
 
-def shown(field: str) -> str:
-    """A field as an error may print it: short, and without control characters."""
-    return field[:40].encode("unicode_escape").decode()
+def shown(text: str, longest: int = 40) -> str:
+    """Foreign text as an error may print it: short, and without control characters."""
+    return text[:longest].encode("unicode_escape").decode()
 
 
 @contextmanager
@@ -155,4 +155,6 @@ def _damaged(path: Path, line: int | None, error: Exception) -> MarketDataError:
                 path, line, f"cannot be read: {error.strerror.lower()}", "check the path and its permissions"
             )
         case _:
-            return MarketDataError(path, line, f"the compressed file is damaged: {error}", "fetch the file again")
+            return MarketDataError(
+                path, line, f"the compressed file is damaged: {shown(str(error), 80)}", "fetch the file again"
+            )

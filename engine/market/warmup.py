@@ -57,7 +57,7 @@ def warm_up_for(bars: Iterable[Bar], starts_ms: int, first_price: float, count: 
             break
         else:
             after.append(bar)
-    chosen = before or after
+    chosen = before or after  # at most one of them holds any
     if not chosen:
         return WarmUp()
     shift_ms = minute_ms - chosen[-1].ts_ms

@@ -60,11 +60,13 @@ def test_observed_when_the_last_bar_closed() -> None:
 
 
 def test_a_hole_in_the_bars_starts_anew() -> None:
-    atr = AtrRatio(1, 2)
-    atr.warm_up([bar(0, 98.0, 102.0, 100.0), bar(1, 98.0, 102.0, 100.0), bar(3, 150.0, 152.0, 151.0)])
-    assert atr.atr_short == 2.0 / 151.0
-    assert atr.ratio is None
-    atr.add(bar(4, 150.0, 152.0, 151.0))
+    atr = AtrRatio(2, 3)
+    atr.warm_up([bar(minute, 98.0, 102.0, 100.0) for minute in range(4)])
+    atr.add(bar(5, 150.0, 152.0, 151.0))
+    assert (atr.atr_short, atr.atr_long) == (None, None)
+    atr.add(bar(6, 150.0, 152.0, 151.0))
+    assert (atr.atr_short, atr.atr_long) == (2.0 / 151.0, None)
+    atr.add(bar(7, 150.0, 152.0, 151.0))
     assert atr.ratio == 1.0
 
 

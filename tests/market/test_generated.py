@@ -6,7 +6,7 @@ import pytest
 
 from engine.market import AtrRatio, Event, Feed, MarketShape, MinuteBars, Quote, TopOfBook, Trade, generated_feed
 from engine.market.book import mid_of, spread_bps_of
-from engine.market.generated import SYMBOLS
+from engine.market.generated import REGIMES, SYMBOLS
 
 SHAPE = MarketShape()
 
@@ -93,10 +93,29 @@ def test_the_feed_goes_silent_for_some_seconds(events: list[Event]) -> None:
     assert sum(silence > 6_900 for silence in silences) == SHAPE.duration_s // SHAPE.gap_every_s
 
 
-def test_there_are_jumps(events: list[Event]) -> None:
-    quotes = [event for event in events if isinstance(event, Quote) and event.symbol == "ETHUSDT"]
+def test_after_a_silence_nobody_trades_at_the_old_book(events: list[Event]) -> None:
+    for of in SYMBOLS:
+        own = [event for event in events if event.symbol == of.symbol]
+        assert all(isinstance(after, Quote) for before, after in pairwise(own) if after.ts_ms - before.ts_ms > 6_900)
+
+
+@pytest.mark.parametrize(("jumps_per_hour", "fewest", "most"), [(1e-9, 0, 0), (120.0, 60, 180)])
+def test_prices_jump_as_often_as_asked(jumps_per_hour: float, fewest: int, most: int) -> None:
+    calm = replace(SHAPE, symbols=SYMBOLS[:1], regime_s=10_000, duration_s=3600, jumps_per_hour=jumps_per_hour)
+    quotes = [event for event in generated_feed(calm) if isinstance(event, Quote)]
     steps_bps = [abs(after.bid / before.bid - 1) * 1e4 for before, after in pairwise(quotes)]
-    assert max(steps_bps) > 2 * SYMBOLS[1].volatility_bps
+    jump_bps = calm.jump_minutes * REGIMES[0].volatility * SYMBOLS[0].volatility_bps
+    widening_bps = SYMBOLS[0].thin_spread_ticks / 2 / SYMBOLS[0].ticks_per_unit / SYMBOLS[0].start_price * 1e4
+    assert widening_bps < jump_bps / 2
+    assert fewest <= sum(step_bps > jump_bps / 2 for step_bps in steps_bps) <= most
+
+
+def test_symbols_of_equal_shape_go_their_own_ways() -> None:
+    twins = tuple(replace(SYMBOLS[0], symbol=symbol) for symbol in ("A", "B"))
+    times = defaultdict[str, list[int]](list)
+    for event in islice(generated_feed(replace(SHAPE, symbols=twins)), 1_000):
+        times[event.symbol].append(event.ts_ms)
+    assert times["A"][:50] != times["B"][:50]
 
 
 def test_bars_before_the_start_lead_up_to_the_first_quote(events: list[Event]) -> None:

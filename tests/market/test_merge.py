@@ -80,12 +80,12 @@ def test_a_merge_is_ordered_and_each_stream_keeps_its_order(given_streams: list[
     assert not any(remaining)
 
 
-@given(st.lists(events, max_size=30))
-def test_the_order_of_the_streams_makes_no_difference_between_symbols(market: list[Event]) -> None:
-    by_symbol_and_kind = [list(group) for _, group in groupby(sorted(market, key=split), key=split)]
-    for stream in by_symbol_and_kind:
-        stream.sort(key=order)
-    assert list(merge(*by_symbol_and_kind)) == list(merge(*reversed(by_symbol_and_kind)))
+@given(st.lists(events, max_size=30), st.booleans())
+def test_streams_of_one_symbol_and_kind_come_in_one_order(market: list[Event], backwards: bool) -> None:
+    """By time, then kind, then symbol, whichever way the streams are given."""
+    in_order = sorted(market, key=lambda event: (*order(event), event.symbol))
+    by_symbol_and_kind = [list(group) for _, group in groupby(sorted(in_order, key=split), key=split)]
+    assert list(merge(*(reversed(by_symbol_and_kind) if backwards else by_symbol_and_kind))) == in_order
 
 
 def split(event: Event) -> tuple[str, int]:

@@ -89,9 +89,11 @@ def test_columns_of_no_known_layout(tmp_path: Path) -> None:
 
 
 def test_a_star_in_a_name_is_no_pattern(tmp_path: Path) -> None:
-    folder = tmp_path / "a[1]*"
-    folder.mkdir()
-    assert len(list(parquet.read_quotes(quotes(folder)))) == 2
+    for name in ("day*", "day1", "day[1]"):
+        (tmp_path / name).mkdir()
+        quotes(tmp_path / name)
+    for name in ("day*", "day[1]"):
+        assert len(list(parquet.read_quotes(tmp_path / name / "venue_BTC-USD_20240808_quotes.parquet"))) == 2
 
 
 def test_without_duckdb_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,8 +35,10 @@ def test_later_bars_serve_where_there_are_no_earlier_ones() -> None:
 
 
 def test_earlier_bars_are_preferred_and_later_ones_not_looked_at() -> None:
-    warm_up = warm_up_for([BARS[0], BARS[9]], START_MS + 5 * MINUTE_MS, 100.0, count=100)
+    bars = iter([BARS[0], *BARS[6:]])
+    warm_up = warm_up_for(bars, START_MS + 5 * MINUTE_MS, 100.0, count=100)
     assert [bar.close for bar in warm_up.bars] == [100.0]
+    assert list(bars) == BARS[7:]
 
 
 def test_a_bar_that_closes_inside_the_first_minute_is_not_of_the_past() -> None:

@@ -1,0 +1,180 @@
+"""How fast the compiled routing policy decides, beside hand-written functions, the interpreter and other rule engines.
+
+All decide the same 10,000 facts objects (`_inputs.py`), and none is timed before it gave the decided values and veto
+ids of the compiled policy for every one of them. What each is given and gives:
+
+- `compiled`: `book.decide("routing", facts)` on facts as they arrive, then `.values` and `.vetoes`.
+- `observed`: the same from groups that `observe` took in before, as in a host whose groups arrive at different times.
+- `record`: the whole decision with reasons as a line of JSON, from facts as they arrive.
+- `interpreter`: the other backend, the definition, as `compiled`.
+- `natural`, `tuned`, `tuned_refusing`, `tuned_limit`: written by hand (`_handwritten.py` says what each leaves out).
+- Peers, those that are installed (`make bench` installs them all): see `_peers.py`. They only evaluate logic.
+
+Figures are microseconds a decision and ratios; a ratio is the median over rounds in which all ran on the same inputs.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from _handwritten import DECIDED, Tuned, natural, prepared, tuned, tuned_limit, tuned_refusing, veto_ids
+from _inputs import COUNT, Facts, routing_facts
+from _measure import Contender, Reach, Report, run, side_by_side
+
+from engine import Book, load
+from engine.backends.decision import Decision
+
+POLICY = "routing"
+_ROUNDS = 100
+_BATCH = 100
+_SLOW_BATCH = 10
+
+Answer = tuple[dict[str, Any], tuple[str, ...]]
+"""The decided values by name, and the ids of the vetoes, in order."""
+
+
+Observed = tuple[Callable[..., Decision], float, str, tuple[Any, ...]]
+"""A policy's `decide_observed` and its arguments."""
+
+
+class Unequal(Exception):  # noqa: N818 - it says what it is
+    """A contender decides differently, so its time means nothing."""
+
+
+def same(name: str, expected: Iterable[Answer], answers: Iterable[Answer]) -> None:
+    """Check a contender's answers against the compiled policy's.
+
+    Raises:
+        Unequal: with the first input that was decided differently.
+
+    """
+    for number, (right, got) in enumerate(zip(expected, answers, strict=True)):
+        if right != got:
+            raise Unequal(f"{name} decides input {number} differently: {_difference(right, got)}")
+
+
+def _difference(right: Answer, got: Answer) -> str:
+    values = [f"{key} {got[0].get(key)!r}, not {value!r}" for key, value in right[0].items() if got[0].get(key) != value]
+    vetoes = [] if right[1] == got[1] else [f"vetoes {list(got[1])}, not {list(right[1])}"]
+    return "; ".join([*values, *vetoes]) or "it answers more than was asked"
+
+
+class Compiled:
+    """The compiled backend in its three uses, and the interpreter."""
+
+    def __init__(self, profile: str = "prod") -> None:
+        self.book: Book = load(profile).warm()
+        self.interpreter = Book(self.book.rulebook, "interpreter")
+
+    def decide(self, facts: Facts) -> Answer:
+        """Values and vetoes from facts as they arrive."""
+        decision = self.book.decide(POLICY, facts)
+        return decision.values, decision.vetoes
+
+    def observe(self, facts: Facts) -> Observed:
+        """Take every group in, ahead of deciding."""
+        compiled = self.book.compiled
+        policy = compiled.policy(POLICY, facts["symbol"])
+        observations = []
+        for group in policy.policy.groups:
+            holder, _, name = group.name.rpartition(".")
+            held = facts.get(holder) or {} if holder else facts
+            take = compiled._intake(group)  # noqa: SLF001 - `observe` takes no decisions yet
+            observations.append(take(held.get(name)))
+        return policy.decide_observed, facts["now"], facts["symbol"], tuple(observations)
+
+    @staticmethod
+    def decide_observed(observed: Observed) -> Answer:
+        """Values and vetoes from groups taken in before."""
+        decide, now, symbol, observations = observed
+        decision = decide(now, symbol, observations)
+        return decision.values, decision.vetoes
+
+    def record(self, facts: Facts) -> str:
+        """The whole decision as a line of JSON."""
+        return self.book.decide(POLICY, facts).json()
+
+    def interpret(self, facts: Facts) -> Answer:
+        """Values and vetoes by the interpreter."""
+        decision = self.interpreter.decide(POLICY, facts)
+        return decision.values, decision.vetoes
+
+
+def check_ours(ours: Compiled, inputs: list[Facts], expected: list[Answer]) -> None:
+    """Check every use of the compiled backend and every hand-written function on all inputs."""
+    same("observed", expected, (ours.decide_observed(ours.observe(facts)) for facts in inputs))
+    same("record", expected, (_from_record(ours.record(facts)) for facts in inputs))
+    same("interpreter", expected, map(ours.interpret, inputs))
+    same("natural", expected, (_from_natural(natural(facts)) for facts in inputs))
+    for name, function in (("tuned", tuned), ("tuned_refusing", tuned_refusing)):
+        same(name, expected, (_from_tuned(function(facts)) for facts in inputs))
+    same("tuned_limit", expected, (_from_tuned(_limit(prepared(facts))) for facts in inputs))
+
+
+def _from_record(text: str) -> Answer:
+    record = json.loads(text)
+    return record["decided"], tuple(veto["rule"] for veto in record["vetoes"])
+
+
+def _from_natural(decided: dict[str, Any]) -> Answer:
+    return {name: decided[name] for name in DECIDED}, tuple(decided["vetoes"])
+
+
+def _limit(values: tuple[Any, ...]) -> Tuned:
+    decided, mask = tuned_limit(*values)
+    return decided, veto_ids[mask]
+
+
+def _from_tuned(decided: Tuned) -> Answer:
+    values, vetoes = decided
+    return dict(zip(DECIDED, values, strict=True)), vetoes
+
+
+def measure(count: int = COUNT, rounds: int = _ROUNDS) -> Report:
+    """Check everyone, then time everyone."""
+    report = Report("decide")
+    inputs = routing_facts(count)
+    ours = Compiled()
+    expected = [ours.decide(facts) for facts in inputs]
+    check_ours(ours, inputs, expected)
+    report.note(f"all of ours and the hand-written functions agree on {len(inputs)} inputs")
+    report_ours(report, ours, inputs, rounds)
+    return report
+
+
+def report_ours(report: Report, ours: Compiled, inputs: list[Facts], rounds: int) -> None:
+    """Time the compiled backend and the hand-written functions, then the interpreter beside the compiled backend."""
+    compiled = Contender("compiled", ours.decide, inputs)
+    times = side_by_side(
+        [
+            compiled,
+            Contender("observed", ours.decide_observed, [ours.observe(facts) for facts in inputs]),
+            Contender("record", ours.record, inputs),
+            Contender("natural", natural, inputs),
+            Contender("tuned", tuned, inputs),
+            Contender("tuned_refusing", tuned_refusing, inputs),
+            Contender("tuned_limit", _limit, [prepared(facts) for facts in inputs]),
+        ],
+        rounds=rounds,
+        batch=_BATCH,
+    )
+    for name in times.rounds:
+        report.add(f"{name}_us", times.micros(name), "us")
+    slow = side_by_side(
+        [compiled, Contender("interpreter", ours.interpret, inputs)], rounds=max(rounds // 2, 1), batch=_SLOW_BATCH
+    )
+    report.add("interpreter_us", slow.micros("interpreter"), "us")
+    report.add("compiled / natural", times.ratio("compiled", "natural"), "x", Reach("<=", 0.5))
+    report.add("compiled / tuned", times.ratio("compiled", "tuned"), "x", Reach("<=", 1.3))
+    report.add("compiled / tuned_refusing", times.ratio("compiled", "tuned_refusing"), "x")
+    report.add("observed / natural", times.ratio("observed", "natural"), "x", Reach("<=", 0.3))
+    report.add("observed / tuned_limit", times.ratio("observed", "tuned_limit"), "x")
+    report.add("record / natural", times.ratio("record", "natural"), "x", Reach("<=", 2.0))
+    report.add("interpreter / compiled", slow.ratio("interpreter", "compiled"), "x")
+
+
+if __name__ == "__main__":
+    sys.exit(run(__doc__ or "", measure))

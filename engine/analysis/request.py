@@ -1,0 +1,47 @@
+"""What a caller may ask for by name, and the error for what is not there.
+
+A name given as an argument that nothing has is a mistake of the caller (`RequestError`, usage); what is wrong inside
+the files of a home is a finding (`LoadError`). The command line gives the two different exit codes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from engine.book import Backend, Book, load
+from engine.language.findings import SluiceError
+from engine.language.load import profile_names
+from engine.language.spelling import did_you_mean
+
+
+class RequestError(SluiceError):
+    """Something was asked for that is not there or cannot be had. Message and help."""
+
+    def __init__(self, message: str, help: str = "") -> None:  # noqa: A002 - the field's name in findings too
+        self.message = message
+        self.help = help
+        super().__init__(f"{message} ({help})" if help else message)
+
+
+def require_profile(home: Path, name: str) -> None:
+    """Refuse the name of a profile that has no file in a home whose `profiles/` is there.
+
+    Raises:
+        RequestError: with the nearest name.
+
+    """
+    known = profile_names(home)
+    if known and name not in known:
+        raise RequestError(f"there is no profile `{name}`", did_you_mean(name, known, f"there are {', '.join(known)}"))
+
+
+def open_book(home: Path, profile: str, backend: Backend = "compiled") -> Book:
+    """Load a profile by the name a caller gave.
+
+    Raises:
+        RequestError: if no such profile is there.
+        LoadError: if it is there and cannot be loaded.
+
+    """
+    require_profile(home, profile)
+    return load(profile, home, backend=backend)

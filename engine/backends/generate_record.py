@@ -1,0 +1,400 @@
+"""Generates Python that writes a decision's record as JSON, straight from what the compiled policy returned.
+
+`decision.Decision.record` says what a record is; this writes the same text, character by character, without building
+it: every part that does not depend on values is a literal here, which is worth a factor of twenty. Missing facts are
+NaN, as in `generate`; `lost` maps the name of each to its cause.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any, assert_never
+
+import msgspec
+
+from engine.backends.decision import ID_DIGITS, gap_record, show_numbers, to_json
+from engine.backends.facts import DECISIONS, Gap
+from engine.backends.generate import Expressions, group_argument
+from engine.backends.intake import NAN, NEVER
+from engine.language import model
+from engine.language.evaluate import Missing
+from engine.language.flow import NOTHING
+from engine.language.model import AllOf, AnyOf, Binding, Condition, Expression, Leaf, Policy, Rule, Step, walk
+from engine.language.rulebook import Rulebook
+from engine.language.types import FlagType, NumberType, TextType, Type
+
+RecordFunction = Callable[..., str]
+"""(now, symbol, intent_id, one observation a group, the policy's results) to the record's JSON text."""
+
+
+def record_function(rulebook: Rulebook, policy: Policy, binding: Binding) -> RecordFunction:
+    """The generated function, ready to call."""
+    namespace: dict[str, Any] = {
+        "nan": NAN,
+        "never": NEVER,
+        "encode": msgspec.json.Encoder().encode,
+        "quote": to_json,
+        "sha256": hashlib.sha256,
+        "gap": _gap,
+        "gappy": _gappy,
+        "show": show_numbers,
+        "finite": lambda value: value if value - value == 0.0 else NAN,
+        "stale": Missing.STALE.value,
+        "invalid": Missing.INVALID.value,
+    }
+    for group in policy.groups:
+        for dated in (True, False):
+            namespace[f"{'dated' if dated else 'plain'}_{group_argument(group)}"] = _complete(group, dated=dated)
+    source = generate_record(rulebook, policy, binding)
+    exec(compile(source, f"<record {policy.name}>", "exec"), namespace)  # noqa: S102 - our own text
+    made: RecordFunction = namespace["record"]
+    return made
+
+
+def generate_record(rulebook: Rulebook, policy: Policy, binding: Binding) -> str:
+    """The source of the function that writes a policy's records under a binding."""
+    return _RecordGenerator(rulebook, policy, binding).source()
+
+
+def _complete(group: model.Group, *, dated: bool) -> type[msgspec.Struct]:
+    """The facts of a group in which none is missing, as msgspec writes them fastest: sorted, `observed_at` first."""
+    names = (["observed_at"] if dated else []) + [fact.name for fact in sorted(group.facts, key=_by_name)]
+    # Fields are numbered, so that a fact may have any name: what is written is the renamed one.
+    fields = [(f"f{number}", Any) for number in range(len(names))]
+    rename = {field: name for (field, _), name in zip(fields, names, strict=True)}
+    return msgspec.defstruct(f"Facts_{group_argument(group)}", fields, rename=rename, gc=False)
+
+
+def _gap(name: str, lost: Mapping[str, str]) -> str:
+    return f'{{"missing":"{lost[name]}"}}'
+
+
+def _gappy(at: float, values: Mapping[str, Any], gaps: Mapping[str, Gap]) -> str:
+    """The facts of a group in which some are missing."""
+    held: dict[str, Any] = {} if at == NEVER else {"observed_at": at}
+    for name in sorted(values):
+        gap = gaps.get(name)
+        if gap is None:
+            held[name] = values[name]
+        elif gap.cause is not Missing.ABSENT:
+            held[name] = gap_record(gap)
+    return to_json(held)
+
+
+class _RecordGenerator(Expressions):
+    """Text in generated f-strings is called *template* here: literal text with its braces doubled, and `{…}` parts."""
+
+    def source(self) -> str:
+        policy = self._policy
+        groups = [group_argument(group) for group in policy.groups]
+        self._emit(0, f"def record(now, symbol, intent_id, {', '.join(groups)}, results):")
+        names = [self.names[name] for name in policy.types()]
+        fired = [f"fired_{step.ruleset}" for step in policy.steps]
+        self._emit(1, f"{', '.join([*names, *fired])}, = results")
+        self._emit(1, "lost = {}")
+        for group in policy.groups:
+            self._group(group)
+        self._facts()
+        self._emit(1, "vetoes = []; fired = []; why = None; parts = []; gaps = {}")
+        for step in policy.steps:
+            self._step(step)
+        self._reason()
+        self._assemble()
+        return "\n".join(self._lines) + "\n"
+
+    # Facts -----------------------------------------------------------------------------------------------------
+
+    def _group(self, group: model.Group) -> None:
+        names = [self.names[fact.name] for fact in group.facts]
+        argument = group_argument(group)
+        self._emit(1, f"at, {', '.join(names)}, gone = {argument}")
+        tests = self._untimely(group)
+        if tests:
+            self._emit(1, f"if at != never and ({' or '.join(tests)}):")
+            # The future is looked at first, as in facts.untimely.
+            cause = {1: "stale" if group.max_age else "invalid", 2: f"invalid if {tests[-1]} else stale"}[len(tests)]
+            self._emit(2, f"cause = {cause}")
+            for fact in group.facts:
+                self._emit(2, f"lost[{fact.name!r}] = cause")
+            self._emit(2, " = ".join([*names, "nan"]))
+            ordered = sorted(fact.name for fact in group.facts)
+            missing = ",".join(f'"{name}":{{{{"missing":"{{cause}}"}}}}' for name in ordered)
+            self._emit(2, f"{argument} = f'{{{{\"observed_at\":{{encode(at).decode()}},{missing}}}}}'")
+        self._emit(1, f"{'elif' if tests else 'if'} gone:")
+        self._emit(2, "for name, each in gone.items(): lost[name] = each.cause.value")
+        values = ", ".join(f"{fact.name!r}: {self.names[fact.name]}" for fact in group.facts)
+        self._emit(2, f"{argument} = gappy(at, {{{values}}}, gone)")
+        ordered_values = ", ".join(self.names[fact.name] for fact in sorted(group.facts, key=_by_name))
+        self._emit(1, f"elif at == never: {argument} = encode(plain_{argument}({ordered_values})).decode()")
+        self._emit(1, f"else: {argument} = encode(dated_{argument}(at, {ordered_values})).decode()")
+
+    def _facts(self) -> None:
+        """All groups, sorted; other policies' decisions first, under a key of their own."""
+        ordered = sorted(self._policy.groups, key=_by_name)
+        decided = [group for group in ordered if group.name.startswith(f"{DECISIONS}.")]
+        self._emit(1, "facts = []")
+        if decided:
+            tests = " or ".join(f"{group_argument(group)} != '{{}}'" for group in decided)
+            inner = ",".join(
+                f'"{group.name.removeprefix(DECISIONS + ".")}":{{{group_argument(group)}}}' for group in decided
+            )
+            self._emit(1, f"if {tests}: facts.append(f'\"{DECISIONS}\":{{{{{inner}}}}}')")
+        for group in ordered:
+            if group not in decided:
+                argument = group_argument(group)
+                self._emit(1, f"if {argument} != '{{}}': facts.append('\"{group.name}\":' + {argument})")
+        self._emit(1, "facts = '{' + ','.join(facts) + '}'")
+
+    def _json(self, name: str, kind: Type) -> str:
+        """The template of a known value's JSON."""
+        python = self.names[name]
+        match kind:
+            case NumberType():
+                return f"{{encode({python}).decode()}}"
+            case FlagType():
+                return f'{{"true" if {python} else "false"}}'
+            case TextType():
+                return f"{{quote({python})}}"
+            case _:
+                return f'"{{{python}}}"'
+
+    # Rules -----------------------------------------------------------------------------------------------------
+
+    def _step(self, step: Step) -> None:
+        for number, rule in enumerate(step.rules):
+            if step.hit == "first":
+                self._emit(1, f"{'if' if number == 0 else 'elif'} fired_{step.ruleset} == {number}:")
+            else:
+                self._emit(1, f"if fired_{step.ruleset} & {1 << number}:")
+            self._rule(step, rule)
+
+    def _rule(self, step: Step, rule: Rule) -> None:
+        headline = self._policy.reason[0]
+        decides = step.hit != "veto" and any(effect.name == headline for effect in rule.effects)
+        explained = step.hit == "veto" or (decides and not self._vetoing())
+        head = f'{{{{"rule":"{rule.full_id}","at":{_literal(to_json(f"{rule.span.file}:{rule.span.line}"))},"leaves":['
+        target = "vetoes" if step.hit == "veto" else "fired"
+        static = rule.condition is None or not _has_any(rule.condition)
+        wanted = "why is None" if step.hit == "veto" else "True"
+        if static:
+            leaves = rule.leaves()
+            saw = ",".join(self._leaf_json(leaf) for leaf in leaves)
+            self._emit(2, f"{target}.append(f'{head}{saw}]}}}}')")
+            if target == "fired":
+                self._note_gaps(2, leaves)
+            if explained:
+                self._emit(2, f"if {wanted}:")
+                shown = [self._leaf_text(3, leaf, f"_leaf{leaf.index}") for leaf in leaves]
+                text = f"{rule.full_id} ({', '.join(shown)})" if shown else rule.full_id
+                self._emit(3, f"why = f'{text}'")
+            return
+        self._emit(2, "saw = []; shown = []")
+        assert rule.condition is not None
+        self._triggers(2, rule.condition, target, explained=explained, wanted=wanted)
+        self._emit(2, f"{target}.append(f'{head}{{\",\".join(saw)}}]}}}}')")
+        if explained:
+            self._emit(2, f"if {wanted}: why = f'{rule.full_id} ({{\", \".join(shown)}})'")
+
+    def _vetoing(self) -> bool:
+        return any(step.hit == "veto" for step in self._policy.steps)
+
+    def _triggers(self, depth: int, condition: Condition, target: str, *, explained: bool, wanted: str) -> None:
+        """Collect the triggering leaves of a condition that matched."""
+        match condition:
+            case Leaf():
+                self._emit(depth, f"saw.append(f'{self._leaf_json(condition)}')")
+                if target == "fired":
+                    self._note_gaps(depth, (condition,))
+                if explained:
+                    self._emit(depth, f"if {wanted}:")
+                    text = self._leaf_text(depth + 1, condition, f"_leaf{condition.index}")
+                    self._emit(depth + 1, f"shown.append(f'{text}')")
+            case AllOf(items):
+                for item in items:
+                    self._triggers(depth, item, target, explained=explained, wanted=wanted)
+            case AnyOf(items):
+                tests = [self._condition(item, NOTHING, wanted=True) for item in items]
+                tests += [f"not ({self._condition(item, NOTHING, wanted=False)})" for item in items]
+                for number, test in enumerate(tests):
+                    self._emit(depth, f"{'if' if number == 0 else 'elif'} {test}:")
+                    self._triggers(depth + 1, items[number % len(items)], target, explained=explained, wanted=wanted)
+            case _:
+                assert_never(condition)
+
+    def _refs(self, expression: Expression) -> list[model.FactRef | model.DecisionRef | model.ParameterRef]:
+        refs = (model.FactRef, model.DecisionRef, model.ParameterRef)
+        return [part for part in walk(expression) if isinstance(part, refs)]
+
+    def _leaf_json(self, leaf: Leaf) -> str:
+        """The template of one triggering leaf."""
+        saw: dict[str, str] = {}
+        for part in self._refs(leaf.written.expression):
+            match part:
+                case model.ParameterRef(ruleset=owner, name=name):
+                    saw[f"${name}"] = _literal(to_json(self._binding.values[f"{owner}.{name}"]))
+                case model.DecisionRef(name=name, type=kind):
+                    saw[name] = self._json(name, kind)
+                case model.FactRef(name=name, type=kind):
+                    saw[name] = self._maybe_json(name, kind)
+        inner = ",".join(f'"{name}":{text}' for name, text in saw.items())
+        return f'{{{{"when":{_literal(to_json(leaf.written.text))},"saw":{{{{{inner}}}}}}}}}'
+
+    def _maybe_json(self, name: str, kind: Type) -> str:
+        """The template of a value's JSON, or of the gap it left."""
+        python = self.names[name]
+        match kind:
+            case NumberType():
+                value = f"encode({python}).decode()"
+            case FlagType():
+                value = f'("true" if {python} else "false")'
+            case _:
+                value = f"quote({python})"
+        return f'{{{value} if {python} == {python} else gap("{name}", lost)}}'
+
+    def _note_gaps(self, depth: int, leaves: tuple[Leaf, ...]) -> None:
+        for leaf in leaves:
+            for part in self._refs(leaf.written.expression):
+                if isinstance(part, model.FactRef):
+                    python = self.names[part.name]
+                    shown = f"f'{part.name} ({{lost[\"{part.name}\"]}})'"
+                    self._emit(depth, f"if {python} != {python}: gaps[{shown}] = None")
+
+    def _leaf_text(self, depth: int, leaf: Leaf, prefix: str) -> str:
+        """Emit what the leaf's line of reason needs, and give its template."""
+        text = leaf.written.text
+        places: dict[int, tuple[int, str, str, bool]] = {}
+        numbers: list[str] = []
+        for part in self._refs(leaf.written.expression):
+            kind = part.type
+            match part:
+                case model.ParameterRef(ruleset=owner, name=name):
+                    value = self._binding.values[f"{owner}.{name}"]
+                    python = f'"{value}"' if isinstance(value, str) else repr(value)
+                case _:
+                    python = self.names[part.name]
+            missable = isinstance(part, model.FactRef)
+            match kind:
+                case NumberType():
+                    if python not in numbers:
+                        numbers.append(python)
+                    shown = f"{prefix}[{numbers.index(python)}]"
+                case FlagType() if isinstance(part, model.ParameterRef):
+                    shown = '"true"' if value else '"false"'
+                case FlagType():
+                    if not missable:
+                        continue
+                    shown = ""
+                case _:
+                    shown = python
+            places[part.start] = (part.end, part.name, shown, missable)
+        if numbers:
+            self._emit(depth, f"{prefix} = show({', '.join(numbers)})")
+        template, done = "", 0
+        for start, (end, name, shown, missable) in sorted(places.items()):
+            # A flag that is known stays as written, parentheses and all.
+            known = f'"{name} " + {shown}' if shown else f'"{" ".join(text[start:end].split())}"'
+            python = self.names[name] if missable else ""
+            value = f'({known}) if {python} == {python} else "{name} (" + lost["{name}"] + ")"' if missable else known
+            template += f"{_literal(text[done:start])}{{{value}}}"
+            done = end
+        template += _literal(text[done:])
+        if " ".join(text.split()) == text and not any(isinstance(part.type, TextType) for part in self._refs(leaf.written.expression)):
+            return template
+        self._emit(depth, f"{prefix}_text = ' '.join(f'{template}'.split())")
+        return f"{{{prefix}_text}}"
+
+    # The rest --------------------------------------------------------------------------------------------------
+
+    def _reason(self) -> None:
+        policy = self._policy
+        headline, *recited = policy.reason
+        types = policy.types()
+        self._emit(1, f"headline = {self._headline(headline, types[headline])}")
+        depth = 1
+        if self._vetoing():
+            self._emit(1, "if why is not None:")
+            ids = [
+                f"fired_{step.ruleset} & {1 << number} and {rule.full_id!r}"
+                for step in policy.steps
+                if step.hit == "veto"
+                for number, rule in enumerate(step.rules)
+            ]
+            self._emit(2, "reason = headline + ': ' + why")
+            self._emit(2, f"if len(vetoes) > 1: reason += '; also ' + ', '.join([each for each in ({', '.join(ids)},) if each][1:])")
+            self._emit(1, "else:")
+            depth = 2
+            self._emit(depth, "parts.append('no veto')")
+        else:
+            self._emit(depth, "if why is not None: parts.append(why)")
+        for name in recited:
+            python = self.names[name]
+            match types[name]:
+                case FlagType():
+                    self._emit(depth, f"if {python}: parts.append({name!r})")
+                case NumberType():
+                    self._emit(depth, f"parts.append(f'{name} {{{python}:.6g}}')")
+                case _:
+                    self._emit(depth, f"parts.append('{name} ' + {python})")
+        self._emit(depth, "if gaps: parts.append('missing ' + ', '.join(gaps))")
+        self._emit(depth, "reason = headline + ': ' + '; '.join(parts) if parts else headline")
+
+    def _headline(self, name: str, kind: Type) -> str:
+        python = self.names[name]
+        match kind:
+            case FlagType():
+                return f"{name!r} if {python} else {'not ' + name!r}"
+            case NumberType():
+                return f"f'{{{python}:.6g}}'"
+            case _:
+                return python
+
+    def _assemble(self) -> None:
+        policy, rulebook = self._policy, self._rulebook
+        types = policy.types()
+        self._emit(1, "symbol = 'null' if symbol is None else quote(symbol)")
+        self._emit(1, "intent_id = 'null' if intent_id is None else quote(intent_id)")
+        head = _literal(to_json([policy.name, rulebook.profile, rulebook.version])[:-1])
+        self._emit(1, f"now = encode(now).decode()")
+        fixed = _literal(
+            to_json(
+                {
+                    "policy": policy.name,
+                    "profile": rulebook.profile,
+                    "rulebook": rulebook.version,
+                    "sources": rulebook.sources_digest,
+                }
+            )[1:-1]
+        )
+        self._emit(1, f"ident = sha256(f'{head},{{symbol}},{{intent_id}},{{now}}]{{facts}}'.encode()).hexdigest()[:{ID_DIGITS}]")
+        decided = ",".join(f'"{name}":{self._json(name, types[name])}' for name in policy.decides)
+        self._emit(
+            1,
+            'return f\'{{"decision_id":"{ident}","now":{now},'
+            + fixed
+            + ',"symbol":{symbol},"intent_id":{intent_id},"decided":{{'
+            + decided
+            + '}},"vetoes":[{",".join(vetoes)}],"fired":[{",".join(fired)}],"reason":{quote(reason)},"facts":{facts}}}\'',
+        )
+
+
+def _has_any(condition: Condition) -> bool:
+    match condition:
+        case Leaf():
+            return False
+        case AnyOf():
+            return True
+        case AllOf(items):
+            return any(_has_any(item) for item in items)
+    assert_never(condition)
+
+
+def _by_name(named: model.Fact | model.Group) -> str:
+    return named.name
+
+
+def _literal(text: str) -> str:
+    """Literal text for a template between single quotes."""
+    return text.replace("\\", "\\\\").replace("'", "\\'").replace("{", "{{").replace("}", "}}").replace("\n", "\\n").replace("\r", "\\r")
+
+
