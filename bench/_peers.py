@@ -14,7 +14,6 @@ something missing is false. It is printed in the peer's own language, with the t
 - `rule-engine`: one rule a step, each result handed to the next; it has no assignment either.
 - `json-logic`: one rule a step, as above.
 - `clips`: one defrule a rule, decisions are facts; the environment is reset between decisions.
-- `durable-rules`: the quality tier alone. It has no sums in conditions, so the rest would be Python, not rules.
 
 zen and rule-engine calculate in decimals and keep 16 digits, so peers get facts rounded to six decimals (`rounded`), and
 the numbers that come out are compared to nine. Everything else is compared exactly.
@@ -602,26 +601,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, str):
         return {"TRUE": True, "FALSE": False}.get(str(value), str(value))
     return value
-
-
-# durable-rules -------------------------------------------------------------------------------------------------------
-
-
-def durable_quality() -> Peer:
-    """The quality tier in durable-rules: a set of rules of falling priority, posted to for each decision."""
-    from durable import engine, lang
-
-    found: list[str] = []
-
-    def says(tier: str) -> Callable[[Any], None]:
-        return lambda _: found.append(tier)
-
-    m = lang.m
-    name = "quality"
-    with lang.ruleset(name):
-        lang.when_all(lang.pri(0), -m.sample_count)(says("ok"))
-    del engine, m
-    raise NotImplementedError
 
 
 _MAKERS: tuple[tuple[str, tuple[Callable[[], Peer], ...]], ...] = (

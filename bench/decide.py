@@ -23,9 +23,11 @@ from typing import Any
 from _handwritten import DECIDED, Tuned, natural, prepared, tuned, tuned_limit, tuned_refusing, veto_ids
 from _inputs import COUNT, Facts, routing_facts
 from _measure import Contender, Reach, Report, run, side_by_side
+from _peers import READ, Cleaned, absent_peers, installed_peers, rounded
 
 from engine import Book, load
 from engine.backends.decision import Decision
+from engine.language.evaluate import Missing
 
 POLICY = "routing"
 _ROUNDS = 100
@@ -142,6 +144,7 @@ def measure(count: int = COUNT, rounds: int = _ROUNDS) -> Report:
     check_ours(ours, inputs, expected)
     report.note(f"all of ours and the hand-written functions agree on {len(inputs)} inputs")
     report_ours(report, ours, inputs, rounds)
+    report_peers(report, ours, [rounded(facts) for facts in inputs], rounds)
     return report
 
 
@@ -174,6 +177,46 @@ def report_ours(report: Report, ours: Compiled, inputs: list[Facts], rounds: int
     report.add("observed / tuned_limit", times.ratio("observed", "tuned_limit"), "x")
     report.add("record / natural", times.ratio("record", "natural"), "x", Reach("<=", 2.0))
     report.add("interpreter / compiled", slow.ratio("interpreter", "compiled"), "x")
+
+def report_peers(report: Report, ours: Compiled, inputs: list[Facts], rounds: int) -> None:
+    """Check and time whatever other engines are installed, on cleaned facts, beside ours on groups taken in before."""
+    decisions = [ours.book.decide(POLICY, facts) for facts in inputs]
+    expected = [_to_nine_places((decision.values, decision.vetoes)) for decision in decisions]
+    cleaned = [_cleaned(decision) for decision in decisions]
+    peers = list(installed_peers())
+    for peer in peers:
+        same(peer.name, expected, (_to_nine_places(peer.read(peer.decide(facts))) for facts in cleaned))
+    if absent := absent_peers():
+        report.note(f"not installed: {', '.join(absent)}")
+    if not peers:
+        return
+    report.note(f"{', '.join(peer.name for peer in peers)} agree on the same inputs, rounded to six decimals")
+    times = side_by_side(
+        [
+            Contender("observed", ours.decide_observed, [ours.observe(facts) for facts in inputs]),
+            Contender("compiled", ours.decide, inputs),
+            *(Contender(peer.name, peer.decide, cleaned) for peer in peers),
+        ],
+        rounds=max(rounds // 2, 1),
+        batch=_SLOW_BATCH,
+    )
+    for peer in peers:
+        report.add(f"{peer.name}_us", times.micros(peer.name), "us")
+        report.add(f"{peer.name} / compiled", times.ratio(peer.name, "compiled"), "x")
+        report.add(f"{peer.name} / observed", times.ratio(peer.name, "observed"), "x")
+    fastest = min(peers, key=lambda peer: times.micros(peer.name))
+    report.note(f"the fastest peer is {fastest.name}")
+    report.add("fastest peer / observed", times.ratio(fastest.name, "observed"), "x", Reach(">=", 15))
+
+
+def _cleaned(decision: Decision) -> Cleaned:
+    names = decision.seen.names()
+    return {name: None if isinstance(names[name], Missing) else names[name] for name in READ}
+
+
+def _to_nine_places(answer: Answer) -> Answer:
+    values, vetoes = answer
+    return {name: round(value, 9) if isinstance(value, float) else value for name, value in values.items()}, vetoes
 
 
 if __name__ == "__main__":

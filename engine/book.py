@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from engine.backends import interpreter
-from engine.backends.compiled import CompiledBook, Verdict
+from engine.backends.compiled import CompiledBook, Observed, Verdict
 from engine.backends.decision import Decision
-from engine.backends.facts import FactsError, see
+from engine.backends.facts import FactsError, read_moment, see
 from engine.home import find_home
 from engine.language.load import load_rulebook
 from engine.language.model import Binding, Policy
@@ -73,6 +73,36 @@ class Book:
         """
         return self.compiled.verdict(policy, facts)
 
+    def observe(self, group: str, facts: Mapping[str, Any] | None) -> Observed:
+        """Take one group in, once, to be decided on often: for hosts whose groups arrive at different times.
+
+        Raises:
+            FactsError: for a group or a fact that is not declared.
+
+        """
+        return self.compiled.observe(group, facts)
+
+    def decide_observed(
+        self,
+        policy: str,
+        now: float,
+        symbol: str | None,
+        observed: Mapping[str, Observed],
+        intent_id: str | None = None,
+    ) -> Decision:
+        """Decide on groups taken in before, by name; a group the policy reads and that is not there is absent.
+
+        The record refers to groups by id (`Observed.id`; `Observed.json()` is what to journal, once) and holds no facts.
+
+        Raises:
+            FactsError: as `decide` does.
+
+        """
+        moment = read_moment({"now": now, "symbol": symbol, "intent_id": intent_id})
+        found = self.compiled.policy(policy, moment.symbol)
+        groups = tuple(observed.get(group.name) or self.observe(group.name, None) for group in found.policy.groups)
+        return found.decide_observed(moment.now, moment.symbol, groups, moment.intent_id)
+
     def interpret(self, policy: Policy, binding: Binding, facts: Mapping[str, Any]) -> Decision:
         """Decide by the interpreter under a given binding."""
         seen = see(self.rulebook, policy, binding, facts)
@@ -105,8 +135,7 @@ class Book:
         return self
 
     def _binding(self, facts: Mapping[str, Any]) -> Binding:
-        symbol = facts.get("symbol") if isinstance(facts, Mapping) else None
-        return self.rulebook.binding_of(symbol if isinstance(symbol, str) else None)
+        return self.rulebook.binding_of(read_moment(facts).symbol)
 
 
 def load(profile: str, home: str | Path | None = None, *, backend: Backend = "compiled") -> Book:

@@ -198,9 +198,7 @@ def explanation_json(explanation: Explanation) -> dict[str, Any]:
             }
             for step in explanation.steps
         ],
-        "missing": [
-            {"fact": gap.fact, **gap_record(Gap(Missing(gap.cause), gap.got))} for gap in explanation.missing
-        ],
+        "missing": [{"fact": gap.fact, **gap_record(Gap(Missing(gap.cause), gap.got))} for gap in explanation.missing],
     }
 
 

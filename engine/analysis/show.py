@@ -215,11 +215,7 @@ def show(rulebook: Rulebook, what: str | None, symbol: str | None = None) -> Sho
 
 def as_plain(view: Any) -> dict[str, Any]:
     """A view as a JSON-like object, without what it does not hold."""
-    return {
-        name: value
-        for name, value in dataclasses.asdict(view).items()
-        if value is not None or name == "symbol"
-    }
+    return {name: value for name, value in dataclasses.asdict(view).items() if value is not None or name == "symbol"}
 
 
 def describe_type(kind: Type) -> str:
@@ -311,9 +307,7 @@ def _set(rulebook: Rulebook, step: Step, symbol: str | None, *, with_values: boo
 
 
 def _rule(rulebook: Rulebook, step: Step, rule: Rule, symbol: str | None) -> RuleView:
-    params = {
-        f"{part.ruleset}.{part.name}": None for part in _rule_parts(rule) if isinstance(part, model.ParameterRef)
-    }
+    params = {f"{part.ruleset}.{part.name}": None for part in _rule_parts(rule) if isinstance(part, model.ParameterRef)}
     return RuleView(
         rule.full_id,
         step.hit,

@@ -73,16 +73,18 @@ def read_facts(source: str, stdin: IO[bytes], rulebook: Rulebook) -> Iterator[Ro
     with ExitStack() as stack:
         try:
             stream = stdin if source == "-" else stack.enter_context(Path(source).open("rb"))
-            first = stream.readline()
+            first, skipped = stream.readline(), 0
+            while first and not first.strip():
+                first, skipped = stream.readline(), skipped + 1
             kind = _format(name, first)
             lines = chain([first], stream)
             if kind == "parquet":
                 path = source if source != "-" else stack.enter_context(_spooled(lines)).name
                 yield from _parquet(path, name, rulebook)
             elif kind == "csv":
-                yield from _csv(lines, name, rulebook)
+                yield from _csv(lines, name, rulebook, skipped)
             else:
-                yield from _json(lines, name)
+                yield from _json(lines, name, skipped)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             message = f"`{name}` cannot be read: {reason}"
@@ -109,18 +111,18 @@ def _spooled(lines: Iterable[bytes]) -> Any:
     return file
 
 
-def _json(lines: Iterator[bytes], name: str) -> Iterator[Row | BadRow]:
-    """One object over any number of lines, or one object a line."""
+def _json(lines: Iterator[bytes], name: str, skipped: int) -> Iterator[Row | BadRow]:
+    """One object over any number of lines, or one object a line; `skipped` blank ones went before."""
     first = next(lines, b"")
-    found = _parsed(first, f"{name}:1")
+    found = _parsed(first, f"{name}:{skipped + 1}")
     if not isinstance(found, Row) and not _closed(first):
-        whole = b"".join(chain([first], lines))
+        whole = b"".join(chain([b"\n" * skipped, first], lines))
         if not whole.strip():
             raise RequestError(f"`{name}` is empty", "facts are JSON objects, or a CSV or Parquet table")
         yield _parsed(whole, name)
         return
     yield found
-    for number, line in enumerate(lines, 2):
+    for number, line in enumerate(lines, skipped + 2):
         if line.strip():
             yield _parsed(line, f"{name}:{number}")
 
@@ -174,18 +176,20 @@ class _Column:
     type: Type | None
 
 
-def _csv(lines: Iterator[bytes], name: str, rulebook: Rulebook) -> Iterator[Row | BadRow]:
+def _csv(lines: Iterator[bytes], name: str, rulebook: Rulebook, skipped: int) -> Iterator[Row | BadRow]:
     texts = _Texts(lines)
     reader = csv.reader(texts, strict=True)
     try:
         header = next(reader, None)
     except csv.Error as error:
-        raise RequestError(f"{name}:1: this is not CSV: {error}", "the first line names the columns") from error
+        raise RequestError(
+            f"{name}:{skipped + 1}: this is not CSV: {error}", "the first line names the columns"
+        ) from error
     if not header:
         raise RequestError(f"`{name}` is empty", "the first line names the columns")
     columns = _columns([cell.strip() for cell in header], rulebook)
     while True:
-        start = reader.line_num + 1
+        start = skipped + reader.line_num + 1
         texts.broken = False
         try:
             cells = next(reader, None)

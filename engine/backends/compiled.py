@@ -8,19 +8,21 @@ times; `decide_observed` then decides from observations alone, at about a micros
 from __future__ import annotations
 
 import functools
+import hashlib
 import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
 
-from engine.backends.decision import Decision
+from engine.backends.decision import Decision, group_record, to_json
 from engine.backends.facts import (
     DECISIONS,
     FactsError,
     Gap,
     Moment,
     Seen,
+    as_object,
     check_names,
     limit,
     read_fact,
@@ -28,12 +30,20 @@ from engine.backends.facts import (
     read_value,
     untimely,
 )
-from engine.backends.generate import direct_name, function_name, generate_direct, generate_policy
+from engine.backends.generate import (
+    Fired,
+    FiredIn,
+    direct_name,
+    function_name,
+    generate_direct,
+    generate_observed,
+    generate_policy,
+)
 from engine.backends.generate_record import RecordFunction, record_function
 from engine.backends.intake import NAN, NEVER, Intake, Observation, intake, key_of
 from engine.backends.interpreter import look
 from engine.backends.outcome import Firing, Outcome
-from engine.language.evaluate import Environment
+from engine.language.evaluate import Environment, Missing
 from engine.language.model import Binding, Fact, Group, Policy, Rule
 from engine.language.rulebook import Rulebook
 from engine.language.spelling import did_you_mean
@@ -42,6 +52,7 @@ from engine.language.types import NumberType
 _MOST_REMEMBERED = 10_000
 """Symbols and key layouts that are remembered: what comes beyond is looked up the long way."""
 
+_GROUP_ID_DIGITS = 16
 _ANY_NUMBER = NumberType("s", -math.inf, math.inf)
 _MAX = 1.7976931348623157e308
 
@@ -59,6 +70,8 @@ class CompiledBook:
         self._policies: dict[tuple[str, tuple[str, ...]], CompiledPolicy] = {}
         self._by_symbol: dict[tuple[str, str | None], CompiledPolicy] = {}
         self._intakes: dict[str, Intake] = {}
+        read = {group.name: group for policy in rulebook.policies.values() for group in policy.groups}
+        self._groups: dict[str, Group] = {**rulebook.groups, **read}
 
     def policy(self, name: str, symbol: str | None = None) -> CompiledPolicy:
         """The function of a policy for a symbol.
@@ -89,11 +102,14 @@ class CompiledBook:
 
     def decide(self, name: str, facts: Mapping[str, Any]) -> Decision:
         """Decide one policy on a facts object (see `engine.Book.decide`)."""
+        facts = as_object(facts)
         now, symbol, policy = self._read(name, facts)
         return policy.decide(now, symbol, facts)
 
     def verdict(self, name: str, facts: Mapping[str, Any]) -> Verdict:
         """Decide one policy on a facts object and keep nothing but the result (see `engine.Book.verdict`)."""
+        if facts.__class__ is not dict:
+            facts = as_object(facts)
         try:
             now, policy = facts["now"], self._by_symbol[name, facts["symbol"]]
         except (KeyError, TypeError):
@@ -121,17 +137,12 @@ class CompiledBook:
             policy.check_keys(facts)
         return now, symbol, policy
 
-    def observe(self, group: str, raw: Mapping[str, Any] | None) -> Observation:
-        """Take one group in.
-
-        Raises:
-            FactsError: for a group or a fact that is not declared.
-
-        """
-        found = self.rulebook.groups.get(group)
+    def observe(self, group: str, raw: Mapping[str, Any] | None) -> Observed:
+        """Take one group in (see `engine.Book.observe`)."""
+        found = self._groups.get(group)
         if found is None:
-            raise FactsError(f"there is no fact group `{group}`", did_you_mean(group, self.rulebook.groups))
-        return self._intake(found)(raw)
+            raise FactsError(f"there is no fact group `{group}`", did_you_mean(group, self._groups))
+        return Observed(found, self._intake(found)(raw))
 
     def warm(self) -> None:
         """Make every function now."""
@@ -148,6 +159,31 @@ class CompiledBook:
         if made is None:
             made = self._intakes[group.name] = intake(group)
         return made
+
+
+class Observed:
+    """A group taken in once, to be decided on often: its values, and an id by which records refer to it."""
+
+    __slots__ = ("_group", "id", "ref", "values")
+
+    def __init__(self, group: Group, values: Observation) -> None:
+        self._group = group
+        self.values = values
+        """What generated functions take: (observed_at, the facts, gaps)."""
+        at = values[0]
+        self.id = hashlib.sha256(self.json().encode()).hexdigest()[:_GROUP_ID_DIGITS]
+        """A digest of the group's name, `observed_at` and facts: 16 hex digits."""
+        dated = f',"observed_at":{to_json(at)}' if at != NEVER else ""
+        absent = values[-1] is not None and all(gap.cause is Missing.ABSENT for gap in values[-1].values())
+        self.ref = "" if absent and not dated and len(values[-1]) == len(group.facts) else f'"{group.name}":{{"id":"{self.id}"{dated}}}'
+        """How records refer to it: a JSON member, or nothing for a group without any fact."""
+
+    def json(self) -> str:
+        """The group as a journal keeps it: `{"group": name, "facts": {…}}`, canonical."""
+        at, *held, gaps = self.values
+        names = [fact.name for fact in self._group.facts]
+        facts = group_record(None if at == NEVER else at, dict(zip(names, held, strict=True)) | (gaps or {}))
+        return to_json({"group": self._group.name, "facts": facts})
 
 
 class CompiledPolicy:
@@ -213,16 +249,7 @@ class CompiledPolicy:
         for number, group in enumerate(self.policy.groups):
             namespace |= {f"fact_{number}_{place}": fact for place, fact in enumerate(group.facts)}
         namespace["take"] = self._take_one
-        namespace["verdict"] = msgspec.defstruct(
-            f"{self.policy.name.title()}Verdict",
-            [*((name, Any) for name in self.policy.decides), ("vetoes", tuple[str, ...])],
-            bases=(Verdict,),
-            frozen=True,
-            gc=False,
-        )
-        for step in self.policy.steps:
-            if step.hit == "veto":
-                namespace[f"ids_{step.ruleset}"] = Fired(step.rules)
+        namespace |= self._verdict_names
         source = generate_direct(self.rulebook, self.policy, self.binding)
         exec(compile(source, f"<facts {self.policy.name}>", "exec"), namespace)  # noqa: S102 - our own text
         made: Callable[[float, Mapping[str, Any]], Verdict] = namespace[direct_name(self.policy)]
@@ -242,15 +269,43 @@ class CompiledPolicy:
             self.seen_keys.add(tuple(facts))
 
     @functools.cached_property
+    def observed(self) -> Callable[..., Verdict]:
+        """(now, the values of one `Observed` a group, in the order of `policy.groups`) to a verdict."""
+        namespace: dict[str, Any] = {"nan": NAN, "finite": _finite} | self._verdict_names
+        source = generate_observed(self.rulebook, self.policy, self.binding)
+        exec(compile(source, f"<observed {self.policy.name}>", "exec"), namespace)  # noqa: S102 - our own text
+        made: Callable[..., Verdict] = namespace[function_name(self.policy)]
+        return made
+
+    @functools.cached_property
+    def _verdict_names(self) -> dict[str, Any]:
+        verdict = msgspec.defstruct(
+            f"{self.policy.name.title()}Verdict",
+            [*((name, Any) for name in self.policy.decides), ("vetoes", tuple[str, ...])],
+            bases=(Verdict,),
+            frozen=True,
+            gc=False,
+        )
+        return {"verdict": verdict, "ids": FiredIn(step for step in self.policy.steps if step.hit == "veto")}
+
+    @functools.cached_property
     def record(self) -> RecordFunction:
-        """The function that writes records, made at the first one."""
-        return record_function(self.rulebook, self.policy, self.binding)
+        """The function that writes records with facts, made at the first one."""
+        return record_function(self.rulebook, self.policy, self.binding, with_facts=True)
+
+    @functools.cached_property
+    def record_of_groups(self) -> RecordFunction:
+        """The function that writes records that refer to groups by id, made at the first one."""
+        return record_function(self.rulebook, self.policy, self.binding, with_facts=False)
 
     def decide_observed(
-        self, now: float, symbol: str | None, observations: tuple[Observation, ...], intent_id: str | None = None
+        self, now: float, symbol: str | None, observed: tuple[Observed, ...], intent_id: str | None = None
     ) -> CompiledDecision:
-        """Decide on observations, one a group in the order of `policy.groups`."""
-        return CompiledDecision(self, now, symbol, intent_id, observations, self.function(now, *observations))
+        """Decide on groups taken in before, one each in the order of `policy.groups`."""
+        observations = tuple([each.values for each in observed])
+        decision = CompiledDecision(self, now, symbol, intent_id, observations, self.function(now, *observations))
+        decision.observed = observed
+        return decision
 
 
 def _generate_values(decides: tuple[tuple[str, int], ...]) -> Callable[[tuple[Any, ...]], dict[str, Any]]:
@@ -283,19 +338,6 @@ def _generate_take(
     exec(compile("\n".join(lines), "<take>", "exec"), namespace)  # noqa: S102 - our own text
     made: Callable[[Mapping[str, Any]], tuple[Observation, ...]] = namespace["take"]
     return made
-
-
-class Fired(dict[int, tuple[str, ...]]):
-    """Bit masks of a step to the ids of its rules, each mask worked out once."""
-
-    def __init__(self, rules: tuple[Rule, ...]) -> None:
-        super().__init__()
-        self._rules = rules
-
-    def __missing__(self, mask: int) -> tuple[str, ...]:
-        ids = tuple(rule.full_id for number, rule in enumerate(self._rules) if mask >> number & 1)
-        self[mask] = ids
-        return ids
 
 
 def _moment(at: Any) -> float:
@@ -335,7 +377,7 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
 class CompiledDecision(Decision):
     """A decision that holds what the generated function returned, and works out the rest when asked."""
 
-    __slots__ = ("_compiled", "_intent_id", "_now", "_observations", "_results", "_symbol")
+    __slots__ = ("_compiled", "_intent_id", "_now", "_observations", "_results", "_symbol", "observed")
 
     def __init__(  # noqa: PLR0913 - one slot each
         self,
@@ -354,6 +396,8 @@ class CompiledDecision(Decision):
         self._intent_id: str | None = intent_id
         self._observations = observations
         self._results = results
+        self.observed: tuple[Observed, ...] | None = None
+        """The groups it was decided on, where they were taken in before: the record then refers to them by id."""
 
     def __getattr__(self, name: str) -> Any:
         # The base class' slots are filled when something is asked that needs them.
@@ -381,7 +425,11 @@ class CompiledDecision(Decision):
 
     def json(self) -> str:
         """The record as one line of JSON."""
-        return self._compiled.record(self._now, self._symbol, self._intent_id, *self._observations, self._results)
+        compiled, given = self._compiled, (self._now, self._symbol, self._intent_id)
+        if self.observed is None:
+            return compiled.record(*given, "", *self._observations, self._results)
+        refs = f"{{{','.join(sorted([each.ref for each in self.observed if each.ref]))}}}"
+        return compiled.record_of_groups(*given, refs, *self._observations, self._results)
 
     def record(self) -> dict[str, Any]:
         """The decision as a JSON-like object."""

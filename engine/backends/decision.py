@@ -149,22 +149,24 @@ def facts_record(seen: Seen) -> dict[str, Any]:
     record: dict[str, Any] = {}
     decisions: dict[str, Any] = {}
     for group in sorted(seen.values):
-        held: dict[str, Any] = {}
-        if group in seen.observed_at:
-            held["observed_at"] = seen.observed_at[group]
-        for name in sorted(seen.values[group]):
-            value = seen.values[group][name]
-            if isinstance(value, Gap):
-                if value.cause is Missing.ABSENT:
-                    continue
-                held[name] = gap_record(value)
-            else:
-                held[name] = value
+        held = group_record(seen.observed_at.get(group), seen.values[group])
         if group.startswith(f"{DECISIONS}."):
             decisions[group.removeprefix(f"{DECISIONS}.")] = held
         elif held:
             record[group] = held
     return {"decisions": decisions, **record} if any(decisions.values()) else record
+
+
+def group_record(observed_at: float | None, facts: Mapping[str, Value | Gap]) -> dict[str, Any]:
+    """One group as the record shows it."""
+    held: dict[str, Any] = {} if observed_at is None else {"observed_at": observed_at}
+    for name in sorted(facts):
+        value = facts[name]
+        if not isinstance(value, Gap):
+            held[name] = value
+        elif value.cause is not Missing.ABSENT:
+            held[name] = gap_record(value)
+    return held
 
 
 def gap_record(gap: Gap) -> dict[str, str]:

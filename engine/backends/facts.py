@@ -81,6 +81,7 @@ def see(rulebook: Rulebook, policy: Policy, binding: Binding, facts: Mapping[str
         FactsError: for unknown names, a missing or unsound `now`, and facts that are no mapping.
 
     """
+    facts = as_object(facts)
     moment = read_moment(facts)
     check_names(rulebook, facts)
     ahead = limit(binding, rulebook.max_ahead)
@@ -96,10 +97,26 @@ def see(rulebook: Rulebook, policy: Policy, binding: Binding, facts: Mapping[str
     return Seen(moment, observed, values)
 
 
-def read_moment(facts: Mapping[str, Any]) -> Moment:
-    """`now`, `symbol` and `intent_id` of a facts object."""
+def as_object(facts: Any) -> dict[str, Any]:
+    """Facts of any mapping class as a plain dict.
+
+    Raises:
+        FactsError: for what is no mapping, or fails as one.
+
+    """
+    if facts.__class__ is dict:
+        return facts  # type: ignore[no-any-return]  # by its class
     if not isinstance(facts, Mapping):
         raise FactsError(f"facts are an object, not {type(facts).__name__}", "{now: …, symbol: …, market: {…}}")
+    try:
+        return dict(facts)
+    except Exception as error:  # the mapping's own code failed
+        raise FactsError(f"facts cannot be read: {shorten(error)}", "hand in a plain dict") from error
+
+
+def read_moment(facts: Mapping[str, Any]) -> Moment:
+    """`now`, `symbol` and `intent_id` of a facts object."""
+    facts = as_object(facts)
     now = read_value(NumberType("", -math.inf, math.inf), facts.get("now"))
     if not isinstance(now, float):
         got = "is missing" if facts.get("now") is None else f"is {shorten(facts.get('now'))}"
@@ -109,7 +126,7 @@ def read_moment(facts: Mapping[str, Any]) -> Moment:
         given = facts.get(name)
         if given is not None and not (isinstance(given, str) and _encodable(given)):
             raise FactsError(f"`{name}` is text, not {shorten(given)}", "")
-        texts.append(given)
+        texts.append(None if given is None else _plain(given))
     return Moment(now, *texts)
 
 
@@ -123,15 +140,19 @@ def check_names(rulebook: Rulebook, facts: Mapping[str, Any]) -> None:
         elif key == DECISIONS:
             _check_decisions(rulebook, held)
         elif key not in _TOP_LEVEL:
-            raise FactsError(f"there is no fact group `{shown_name(key)}`", did_you_mean(str(key), rulebook.groups))
+            raise FactsError(f"there is no fact group `{shown_name(key)}`", did_you_mean(shown_name(key), rulebook.groups))
 
 
 def check_fact_names(group: str, held: Mapping[str, Any], known: set[str] | frozenset[str]) -> None:
     """Refuse facts that the group does not declare."""
-    for name in held:
+    try:
+        names = list(held)
+    except Exception:  # noqa: BLE001 - a mapping whose own code fails is no observation: read_group says so
+        return
+    for name in names:
         if name not in known:
             message = f"there is no fact `{shown_name(name)}` in group `{group}`"
-            raise FactsError(message, did_you_mean(str(name), known))
+            raise FactsError(message, did_you_mean(shown_name(name), known))
 
 
 def _check_decisions(rulebook: Rulebook, held: Any) -> None:
@@ -144,7 +165,7 @@ def _check_decisions(rulebook: Rulebook, held: Any) -> None:
         group = read.get(f"{DECISIONS}.{name}")
         other = rulebook.policies.get(name)
         if group is None and other is None:
-            raise FactsError(f"there is no policy `{shown_name(name)}`", did_you_mean(str(name), rulebook.policies))
+            raise FactsError(f"there is no policy `{shown_name(name)}`", did_you_mean(shown_name(name), rulebook.policies))
         known = {fact.name for fact in group.facts} if group else set()
         known |= set(other.decides) if other else set()
         if isinstance(decided, Mapping):
@@ -163,7 +184,9 @@ def read_group(group: Group, raw: Any) -> tuple[float | None, dict[str, Value | 
     """`observed_at` and the facts of a group, ages aside."""
     if raw is None:
         return None, {fact.name: Gap(Missing.ABSENT) for fact in group.facts}
-    if not isinstance(raw, Mapping):
+    try:
+        raw = as_object(raw)
+    except FactsError:
         return None, {fact.name: Gap(Missing.INVALID, shorten(raw)) for fact in group.facts}
     given = raw.get("observed_at")
     at = read_value(NumberType("s", -math.inf, math.inf), given)
@@ -196,6 +219,13 @@ def read_value(kind: Type, raw: Any) -> Value | Gap:
     """A value of a type: an int that is exactly a double is a number, a bool is not, numpy scalars are what they hold."""
     if raw is None:
         return Gap(Missing.ABSENT)
+    try:
+        return _read_value(kind, raw)
+    except Exception:  # noqa: BLE001 - whatever an object does when it is looked at, it is no value of ours
+        return Gap(Missing.INVALID, shorten(raw))
+
+
+def _read_value(kind: Type, raw: Any) -> Value | Gap:
     if type(raw).__module__ == "numpy" and getattr(raw, "shape", None) == ():
         raw = raw.item()
     match kind:
@@ -205,10 +235,10 @@ def read_value(kind: Type, raw: Any) -> Value | Gap:
                 return value
         case FlagType() if raw is True or raw is False:
             return bool(raw)
-        case ChoiceType(of=of) if isinstance(raw, str) and raw in of:
-            return str(raw)
-        case TextType() if isinstance(raw, str) and _encodable(raw):
-            return str(raw)
+        case ChoiceType(of=of) if isinstance(raw, str) and _plain(raw) in of:
+            return _plain(raw)
+        case TextType() if isinstance(raw, str) and _encodable(_plain(raw)):
+            return _plain(raw)
     return Gap(Missing.INVALID, shorten(raw))
 
 
@@ -217,11 +247,13 @@ def _double(raw: Any) -> float | None:
         return None
     if isinstance(raw, numbers.Rational) and not isinstance(raw, numbers.Integral):
         return None
-    try:
-        value = float(raw)
-    except (OverflowError, ValueError, TypeError):
-        return None
+    value = float(raw)
     return value if math.isfinite(value) and value == raw else None
+
+
+def _plain(text: str) -> str:
+    """The characters of a text, whatever its class says of itself (an enumeration of texts shows its own name)."""
+    return str.__str__(text)
 
 
 def _encodable(text: str) -> bool:
@@ -251,7 +283,7 @@ def untimely(now: float, at: float | None, max_age: float | None, max_ahead: flo
 def shorten(raw: Any) -> str:
     """A short text of anything that arrived, for a person."""
     try:
-        text = repr(raw)
+        text = _plain(repr(raw))
     except Exception:  # noqa: BLE001 - a broken __repr__ must not stop a decision
         text = type(raw).__name__
     text = text.encode("ascii", "backslashreplace").decode()

@@ -15,7 +15,7 @@ from __future__ import annotations
 import keyword
 import re
 from collections.abc import Callable, Iterable
-from typing import assert_never
+from typing import Any, assert_never
 
 from engine.backends.facts import DECISIONS, limit
 from engine.language import model
@@ -30,11 +30,11 @@ _LONG_SET = 60
 _RESERVED = frozenset(
     "now nan finite at abs True False None "
     # what generate_record calls its own
-    "symbol intent_id results lost gone cause each fired vetoes why parts gaps saw shown facts headline reason ident "
-    "facts raw verdict take other_decisions moment convert len never quote encode sha256 gap gappy show stale invalid name repr len f".split()
+    "symbol intent_id refs ids results lost gone cause each fired vetoes why parts gaps saw shown facts headline reason ident "
+    "facts raw verdict complete take other_decisions moment convert len never quote encode sha256 gap gappy show stale invalid name repr len f".split()
 )
 """Names that generated functions use themselves."""
-_WORD = re.compile(r"\w+")
+WORD = re.compile(r"\w+")
 _OPPOSITE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
 
 
@@ -51,6 +51,11 @@ def direct_name(policy: Policy) -> str:
 def generate_direct(rulebook: Rulebook, policy: Policy, binding: Binding) -> str:
     """The source of the function that takes a facts object in and decides, in one."""
     return _Generator(rulebook, policy, binding).direct_source()
+
+
+def generate_observed(rulebook: Rulebook, policy: Policy, binding: Binding) -> str:
+    """The source of the function that decides on observations and gives a verdict."""
+    return _Generator(rulebook, policy, binding).observed_source()
 
 
 def generate_policy(rulebook: Rulebook, policy: Policy, binding: Binding) -> str:
@@ -92,6 +97,8 @@ class Expressions:
         self._temporaries = 0
         self._traced = True
         """Whether what fired is handed back beside what was decided."""
+        self._given: Known = NOTHING
+        """What is known wherever the generated lines stand."""
 
     def _emit(self, depth: int, text: str) -> None:
         self._lines.append("    " * depth + text)
@@ -243,10 +250,19 @@ class Expressions:
             if not self._flow.may_be_missing(e.operand, known):
                 return f"{operand} not in {values}"
             return f"({operand} not in {values} and {operand} == {operand})"
-        tests = [
-            self._compare(model.Compare(e.start, e.end, "==", e.operand, element), known, wanted=found)
-            for element in e.elements
-        ]
+        # The operand is generated once: repeated for each element, nested lists would grow without bound.
+        name, operand = self._once(self._operand(e.operand, known))
+        tests = []
+        for element in e.elements:
+            value = self._operand(element, known)
+            if found:
+                tests.append(f"{operand} == {value}")
+            elif self._flow.may_be_missing(e.operand, known) or self._flow.may_be_missing(element, known):
+                bound, value = self._once(value)
+                tests.append(f"({operand} != {value} and {name} == {name} and {bound} == {bound})")
+            else:
+                tests.append(f"{operand} != {value}")
+            operand = name
         return f"({(' or ' if found else ' and ').join(tests)})"
 
     # Values ----------------------------------------------------------------------------------------------------
@@ -274,6 +290,35 @@ class Expressions:
                 return self._choose(e, known)
         if not self._flow.may_be_missing(e, known):
             return f"({self._surely(e, known, wanted=True)})"
+        return self._condition_value(e, known)
+
+    def _condition_value(self, e: Expression, known: Known) -> str:
+        """The value of a condition that may be unknown. Each part is generated once, however deep they nest."""
+        match e:
+            case model.Not(operand=operand):
+                name = self._temporary()
+                return f"(nan if ({name} := {self._operand(operand, known)}) != {name} else not {name})"
+            case model.Logical(operator=operator):
+                left = self._operand(e.left, known)
+                if not self._flow.may_be_missing(e.left, known):
+                    known |= (self._flow.if_false if operator == "or" else self._flow.if_true)(e.left, known)
+                right = self._operand(e.right, known)
+                first, second = self._temporary(), self._temporary()
+                deciding = {"and": (False, False), "or": (True, True), "implies": (False, True)}[operator]
+                asked = f"({first} := {left}) is {deciding[0]} or ({second} := {right}) is {deciding[1]}"
+                return f"({deciding[1]} if {asked} else nan if {first} != {first} or {second} != {second} else {not deciding[1]})"
+            case model.Compare(operator=operator) if isinstance(e.left.type, FlagType):
+                left, right = self._operand(e.left, known), self._operand(e.right, known)
+                first, second = self._temporary(), self._temporary()
+                asked = f"({first} := {left}) != {first} or ({second} := {right}) != {second}"
+                return f"(nan if {asked} else {first} {operator} {second})"
+            case model.Member(negated=negated) if isinstance(e.operand.type, FlagType):
+                wanted, operand = self._temporary(), self._operand(e.operand, known)
+                names = [(self._temporary(), self._operand(element, known)) for element in e.elements]
+                found = " or ".join(f"({name} := {value}) == {wanted}" for name, value in names)
+                gaps = " or ".join(f"{name} != {name}" for name, _ in names)
+                outcome = f"{not negated} if {found} else nan if {gaps} else {negated}"
+                return f"(nan if ({wanted} := {operand}) != {wanted} else {outcome})"
         surely, never = self._surely(e, known, wanted=True), self._surely(e, known, wanted=False)
         return f"(True if {surely} else False if {never} else nan)"
 
@@ -285,11 +330,9 @@ class Expressions:
         if e in known and e.operator == "/":
             return plain  # tested with `is known` before
         if e.operator == "/":
-            if right.isidentifier():
-                return f"(finite({left} / {right}) if {right} else nan)"
-            name = self._temporary()
             # Python evaluates the condition first, so the name is set where it is read.
-            return f"(finite({left} / {name}) if ({name} := {right}) else nan)"
+            name, divisor = self._once(right)
+            return f"(finite({left} / {name}) if {divisor} else nan)"
         return f"finite{plain}"
 
     def _choose(self, e: model.Call, known: Known) -> str:
@@ -335,6 +378,11 @@ class _Generator(Expressions):
             self._unpack(group, used)
         return "\n".join([*self._lines, *body]) + "\n"
 
+    def observed_source(self) -> str:
+        """From observations to a verdict."""
+        self._traced = False
+        return self.source()
+
     def direct_source(self) -> str:
         """From a facts object as it arrives to a verdict: taking in and deciding are one function.
 
@@ -346,9 +394,17 @@ class _Generator(Expressions):
         self._emit(0, f"def {direct_name(policy)}(now, facts):")
         body = self._body()
         used = self._used(body)
+        # Nearly always every fact is there: then a body that asks for nothing missing decides.
+        self._given = frozenset(
+            FactRef(0, 0, group.name, fact.name, fact.type) for group in policy.groups for fact in group.facts
+        )
+        complete = self._body()
+        self._emit(1, "complete = True")
         for number, group in enumerate(policy.groups):
             self._fetch(group, number, used)
-        return "\n".join([*self._lines, *body]) + "\n"
+        self._emit(1, "if complete:")
+        indented = [f"    {line}" for line in complete]
+        return "\n".join([*self._lines, *indented, *body]) + "\n"
 
     def _body(self) -> list[str]:
         """The lines of the steps and of what is returned."""
@@ -360,15 +416,16 @@ class _Generator(Expressions):
             results = [self.names[name] for name in policy.types()] + [f"fired_{step.ruleset}" for step in policy.steps]
             self._emit(1, f"return ({', '.join(results)},)")
         else:
-            vetoes = [f"ids_{step.ruleset}[fired_{step.ruleset}]" for step in policy.steps if step.hit == "veto"]
+            masks = [f"fired_{step.ruleset}" for step in policy.steps if step.hit == "veto"]
+            key = masks[0] if len(masks) == 1 else f"({', '.join(masks)})"
             values = [self.names[name] for name in policy.decides]
-            self._emit(1, f"return verdict({', '.join(values)}, {' + '.join(vetoes) or '()'})")
+            self._emit(1, f"return verdict({', '.join(values)}, {f'ids[{key}]' if masks else '()'})")
         body, self._lines = self._lines, before
         return body
 
     def _used(self, body: list[str]) -> frozenset[tuple[str, str]]:
         """The facts that generated lines read, as (group, name): less than rules mention where parameters decide."""
-        words = {word for line in body for word in _WORD.findall(line)}
+        words = {word for line in body for word in WORD.findall(line)}
         return frozenset(
             (group.name, fact.name)
             for group in self._policy.groups
@@ -408,16 +465,21 @@ class _Generator(Expressions):
         self._emit(1, "except (KeyError, TypeError):")
         taken = ", ".join(self.names[fact.name] if fact in checked else "_" for fact in group.facts)
         self._emit(2, f"at, {taken}, _ = take({number}, facts)")
+        self._emit(2, "complete = False")
         undated = "at = now if at is None else moment(at)" if aged is None else "at = moment(at)"
         self._emit(1, f"if at.__class__ is not float: {undated}")
         low = f"{-ahead!r} <= " if ahead is not None else ""
         high = f" <= {aged!r}" if aged is not None else ""
         self._emit(1, f"if {low}now - at{high}:" if low or high else "if at == at:")
         for fact in checked:
-            self._emit(2, self._checked(fact, number, group.facts.index(fact)))
+            name = self.names[fact.name]
+            self._emit(2, f"if {self._unsound(fact)}:")
+            self._emit(3, f"{name} = convert(fact_{number}_{group.facts.index(fact)}, {name})")
+            self._emit(3, f"if {name} != {name}: complete = False")
         self._relate(group, {fact.name for fact in checked})
         self._emit(1, "else:")
         self._emit(2, " = ".join([*(self.names[fact.name] for fact in checked), "nan"]))
+        self._emit(2, "complete = False")
 
     def _relate(self, group: model.Group, checked: set[str]) -> None:
         """Broken relations make both facts missing; all are looked at before any fact is dropped."""
@@ -430,25 +492,26 @@ class _Generator(Expressions):
         sides = [side for left, right, _ in tests for side in (left, right)]
         if len(sides) == len(set(sides)):
             for left, right, test in tests:
-                self._emit(2, f"if {test}: {left} = {right} = nan")
+                self._emit(2, f"if {test}: {left} = {right} = nan; complete = False")
             return
         broken = [f"_broken{number}" for number in range(len(tests))]
         for name, (_, _, test) in zip(broken, tests, strict=True):
             self._emit(2, f"{name} = {test}")
         for name, (left, right, _) in zip(broken, tests, strict=True):
-            self._emit(2, f"if {name}: {left} = {right} = nan")
+            self._emit(2, f"if {name}: {left} = {right} = nan; complete = False")
 
-    def _checked(self, fact: model.Fact, group: int, number: int) -> str:
+    def _unsound(self, fact: model.Fact) -> str:
+        """The condition under which a raw value cannot be taken as it is."""
         name = self.names[fact.name]
         match fact.type:
             case NumberType(min=low, max=high):
-                return f"if {name}.__class__ is not float or not {low!r} <= {name} <= {high!r}: {name} = convert(fact_{group}_{number}, {name})"
+                return f"{name}.__class__ is not float or not {low!r} <= {name} <= {high!r}"
             case FlagType():
-                return f"if {name} is not True and {name} is not False: {name} = convert(fact_{group}_{number}, {name})"
+                return f"{name} is not True and {name} is not False"
             case ChoiceType(of=of):
-                return f"if {name} not in {_tuple(list(of))} or {name}.__class__ is not str: {name} = convert(fact_{group}_{number}, {name})"
+                return f"{name} not in {_tuple(list(of))} or {name}.__class__ is not str"
             case TextType():
-                return f"if {name}.__class__ is not str or not {name}.isascii(): {name} = convert(fact_{group}_{number}, {name})"
+                return f"{name}.__class__ is not str or not {name}.isascii()"
         assert_never(fact.type)
 
     # Steps -----------------------------------------------------------------------------------------------------
@@ -467,7 +530,7 @@ class _Generator(Expressions):
         looped = len(step.rules) > _LONG_SET
         if looped:
             self._emit(1, "while True:")
-        known: Known = NOTHING
+        known = self._given
         depth = 2 if looped else 1
         begun = False
         for number, rule in enumerate(step.rules):
@@ -503,7 +566,7 @@ class _Generator(Expressions):
 
     def _each(self, step: Step) -> None:
         for name, start in step.start:
-            self._emit(1, f"{self.names[name]} = {self._value(start.expression, NOTHING)}")
+            self._emit(1, f"{self.names[name]} = {self._value(start.expression, self._given)}")
         self._masked(step, self._effects)
         for name, kind in step.sets:
             if isinstance(kind, NumberType):
@@ -552,15 +615,15 @@ class _Generator(Expressions):
             return "", "True"
         match rule.condition:
             case Leaf(written=model.Written(expression=model.Logical(operator="and", left=model.DecisionRef(name=name), right=right))):
-                if rule.on_unknown == "match" and self._flow.may_be_missing(right, NOTHING):
-                    refuted = self._surely(right, NOTHING, wanted=False)
+                if rule.on_unknown == "match" and self._flow.may_be_missing(right, self._given):
+                    refuted = self._surely(right, self._given, wanted=False)
                     return self.names[name], {"True": "False", "False": "True"}.get(refuted, f"not ({refuted})")
-                return self.names[name], self._surely(right, NOTHING, wanted=True)
-        return "", self._matches(rule, NOTHING)
+                return self.names[name], self._surely(right, self._given, wanted=True)
+        return "", self._matches(rule, self._given)
 
     def _effects(self, rule: Rule, depth: int) -> None:
         for effect in rule.effects:
-            self._emit(depth, self._effect(effect, self._value(effect.value.expression, self._gained(rule, NOTHING))))
+            self._emit(depth, self._effect(effect, self._value(effect.value.expression, self._gained(rule, self._given))))
 
     def _effect(self, effect: Effect, value: str) -> str:
         name = self.names[effect.name]
@@ -625,3 +688,29 @@ def group_argument(group: model.Group) -> str:
     """The argument a group's observation is handed in by."""
     return f"g_{group.name.replace('.', '_')}"
 
+
+class FiredIn(dict[Any, tuple[str, ...]]):
+    """Bit masks of several steps together (of one: the mask itself) to the ids of their rules."""
+
+    def __init__(self, steps: Iterable[Step]) -> None:
+        super().__init__()
+        self._fired = [Fired(step.rules) for step in steps]
+
+    def __missing__(self, masks: Any) -> tuple[str, ...]:
+        each = masks if isinstance(masks, tuple) else (masks,)
+        ids = tuple(name for fired, mask in zip(self._fired, each, strict=True) for name in fired[mask])
+        self[masks] = ids
+        return ids
+
+
+class Fired(dict[int, tuple[str, ...]]):
+    """Bit masks of a step to the ids of its rules, each mask worked out once."""
+
+    def __init__(self, rules: tuple[Rule, ...]) -> None:
+        super().__init__()
+        self._rules = rules
+
+    def __missing__(self, mask: int) -> tuple[str, ...]:
+        ids = tuple(rule.full_id for number, rule in enumerate(self._rules) if mask >> number & 1)
+        self[mask] = ids
+        return ids

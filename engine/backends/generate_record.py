@@ -13,9 +13,9 @@ from typing import Any, assert_never
 
 import msgspec
 
-from engine.backends.decision import ID_DIGITS, gap_record, show_numbers, to_json
+from engine.backends.decision import ID_DIGITS, group_record, show_numbers, to_json
 from engine.backends.facts import DECISIONS, Gap
-from engine.backends.generate import Expressions, group_argument
+from engine.backends.generate import WORD, Expressions, Fired, group_argument
 from engine.backends.intake import NAN, NEVER
 from engine.language import model
 from engine.language.evaluate import Missing
@@ -25,11 +25,14 @@ from engine.language.rulebook import Rulebook
 from engine.language.types import FlagType, NumberType, TextType, Type
 
 RecordFunction = Callable[..., str]
-"""(now, symbol, intent_id, one observation a group, the policy's results) to the record's JSON text."""
+"""(now, symbol, intent_id, refs, one observation a group, the policy's results) to the record's JSON text.
+
+`refs` is the text of the groups' ids where the record refers to groups journaled before, and "" where it holds facts.
+"""
 
 
-def record_function(rulebook: Rulebook, policy: Policy, binding: Binding) -> RecordFunction:
-    """The generated function, ready to call."""
+def record_function(rulebook: Rulebook, policy: Policy, binding: Binding, *, with_facts: bool) -> RecordFunction:
+    """The generated function, ready to call. `with_facts`: the record holds the facts rather than the groups' ids."""
     namespace: dict[str, Any] = {
         "nan": NAN,
         "never": NEVER,
@@ -40,21 +43,22 @@ def record_function(rulebook: Rulebook, policy: Policy, binding: Binding) -> Rec
         "gappy": _gappy,
         "show": show_numbers,
         "finite": lambda value: value if value - value == 0.0 else NAN,
+        **{f"ids_{step.ruleset}": Fired(step.rules) for step in policy.steps if step.hit == "veto"},
         "stale": Missing.STALE.value,
         "invalid": Missing.INVALID.value,
     }
     for group in policy.groups:
         for dated in (True, False):
             namespace[f"{'dated' if dated else 'plain'}_{group_argument(group)}"] = _complete(group, dated=dated)
-    source = generate_record(rulebook, policy, binding)
+    source = generate_record(rulebook, policy, binding, with_facts=with_facts)
     exec(compile(source, f"<record {policy.name}>", "exec"), namespace)  # noqa: S102 - our own text
     made: RecordFunction = namespace["record"]
     return made
 
 
-def generate_record(rulebook: Rulebook, policy: Policy, binding: Binding) -> str:
+def generate_record(rulebook: Rulebook, policy: Policy, binding: Binding, *, with_facts: bool) -> str:
     """The source of the function that writes a policy's records under a binding."""
-    return _RecordGenerator(rulebook, policy, binding).source()
+    return _RecordGenerator(rulebook, policy, binding).source(with_facts=with_facts)
 
 
 def _complete(group: model.Group, *, dated: bool) -> type[msgspec.Struct]:
@@ -72,42 +76,44 @@ def _gap(name: str, lost: Mapping[str, str]) -> str:
 
 def _gappy(at: float, values: Mapping[str, Any], gaps: Mapping[str, Gap]) -> str:
     """The facts of a group in which some are missing."""
-    held: dict[str, Any] = {} if at == NEVER else {"observed_at": at}
-    for name in sorted(values):
-        gap = gaps.get(name)
-        if gap is None:
-            held[name] = values[name]
-        elif gap.cause is not Missing.ABSENT:
-            held[name] = gap_record(gap)
-    return to_json(held)
+    return to_json(group_record(None if at == NEVER else at, {**values, **gaps}))
 
 
 class _RecordGenerator(Expressions):
     """Text in generated f-strings is called *template* here: literal text with its braces doubled, and `{…}` parts."""
 
-    def source(self) -> str:
+    def source(self, *, with_facts: bool) -> str:
         policy = self._policy
         groups = [group_argument(group) for group in policy.groups]
-        self._emit(0, f"def record(now, symbol, intent_id, {', '.join(groups)}, results):")
+        self._emit(0, f"def record(now, symbol, intent_id, refs, {', '.join(groups)}, results):")
         names = [self.names[name] for name in policy.types()]
         fired = [f"fired_{step.ruleset}" for step in policy.steps]
         self._emit(1, f"{', '.join([*names, *fired])}, = results")
-        self._emit(1, "lost = {}")
-        for group in policy.groups:
-            self._group(group)
-        self._facts()
-        self._emit(1, "vetoes = []; fired = []; why = None; parts = []; gaps = {}")
+        before, self._lines = self._lines, []
+        self._emit(1, "vetoes = ''; fired = ''; why = None; parts = ''; gaps = {}")
         for step in policy.steps:
             self._step(step)
         self._reason()
-        self._assemble()
-        return "\n".join(self._lines) + "\n"
+        self._assemble(with_facts=with_facts)
+        body, self._lines = self._lines, before
+        self._emit(1, "lost = {}")
+        words = {word for line in body for word in WORD.findall(line)}
+        for group in policy.groups:
+            self._group(group, words, with_facts=with_facts)
+        if with_facts:
+            self._facts()
+        return "\n".join([*self._lines, *body]) + "\n"
 
     # Facts -----------------------------------------------------------------------------------------------------
 
-    def _group(self, group: model.Group) -> None:
+    def _group(self, group: model.Group, words: set[str], *, with_facts: bool) -> None:
+        """Unpack a group; `words` are the names that the rest of the function reads."""
         names = [self.names[fact.name] for fact in group.facts]
         argument = group_argument(group)
+        if not with_facts:
+            if words.isdisjoint(names):
+                return
+            names = [name if name in words else "_" for name in names]
         self._emit(1, f"at, {', '.join(names)}, gone = {argument}")
         tests = self._untimely(group)
         if tests:
@@ -115,19 +121,22 @@ class _RecordGenerator(Expressions):
             # The future is looked at first, as in facts.untimely.
             cause = {1: "stale" if group.max_age else "invalid", 2: f"invalid if {tests[-1]} else stale"}[len(tests)]
             self._emit(2, f"cause = {cause}")
-            for fact in group.facts:
-                self._emit(2, f"lost[{fact.name!r}] = cause")
-            self._emit(2, " = ".join([*names, "nan"]))
-            ordered = sorted(fact.name for fact in group.facts)
-            missing = ",".join(f'"{name}":{{{{"missing":"{{cause}}"}}}}' for name in ordered)
-            self._emit(2, f"{argument} = f'{{{{\"observed_at\":{{encode(at).decode()}},{missing}}}}}'")
+            for fact, name in zip(group.facts, names, strict=True):
+                if name != "_":
+                    self._emit(2, f"lost[{fact.name!r}] = cause")
+            self._emit(2, " = ".join([*(name for name in names if name != "_"), "nan"]))
+            if with_facts:
+                ordered = sorted(fact.name for fact in group.facts)
+                missing = ",".join(f'"{name}":{{{{"missing":"{{cause}}"}}}}' for name in ordered)
+                self._emit(2, f"{argument} = f'{{{{\"observed_at\":{{encode(at).decode()}},{missing}}}}}'")
         self._emit(1, f"{'elif' if tests else 'if'} gone:")
         self._emit(2, "for name, each in gone.items(): lost[name] = each.cause.value")
-        values = ", ".join(f"{fact.name!r}: {self.names[fact.name]}" for fact in group.facts)
-        self._emit(2, f"{argument} = gappy(at, {{{values}}}, gone)")
-        ordered_values = ", ".join(self.names[fact.name] for fact in sorted(group.facts, key=_by_name))
-        self._emit(1, f"elif at == never: {argument} = encode(plain_{argument}({ordered_values})).decode()")
-        self._emit(1, f"else: {argument} = encode(dated_{argument}(at, {ordered_values})).decode()")
+        if with_facts:
+            values = ", ".join(f"{fact.name!r}: {self.names[fact.name]}" for fact in group.facts)
+            self._emit(2, f"{argument} = gappy(at, {{{values}}}, gone)")
+            ordered_values = ", ".join(self.names[fact.name] for fact in sorted(group.facts, key=_by_name))
+            self._emit(1, f"elif at == never: {argument} = encode(plain_{argument}({ordered_values})).decode()")
+            self._emit(1, f"else: {argument} = encode(dated_{argument}(at, {ordered_values})).decode()")
 
     def _facts(self) -> None:
         """All groups, sorted; other policies' decisions first, under a key of their own."""
@@ -180,7 +189,7 @@ class _RecordGenerator(Expressions):
         if static:
             leaves = rule.leaves()
             saw = ",".join(self._leaf_json(leaf) for leaf in leaves)
-            self._emit(2, f"{target}.append(f'{head}{saw}]}}}}')")
+            self._emit(2, f"{target} += f',{head}{saw}]}}}}'")
             if target == "fired":
                 self._note_gaps(2, leaves)
             if explained:
@@ -192,7 +201,7 @@ class _RecordGenerator(Expressions):
         self._emit(2, "saw = []; shown = []")
         assert rule.condition is not None
         self._triggers(2, rule.condition, target, explained=explained, wanted=wanted)
-        self._emit(2, f"{target}.append(f'{head}{{\",\".join(saw)}}]}}}}')")
+        self._emit(2, f"{target} += f',{head}{{\",\".join(saw)}}]}}}}'")
         if explained:
             self._emit(2, f"if {wanted}: why = f'{rule.full_id} ({{\", \".join(shown)}})'")
 
@@ -314,30 +323,26 @@ class _RecordGenerator(Expressions):
         depth = 1
         if self._vetoing():
             self._emit(1, "if why is not None:")
-            ids = [
-                f"fired_{step.ruleset} & {1 << number} and {rule.full_id!r}"
-                for step in policy.steps
-                if step.hit == "veto"
-                for number, rule in enumerate(step.rules)
-            ]
-            self._emit(2, "reason = headline + ': ' + why")
-            self._emit(2, f"if len(vetoes) > 1: reason += '; also ' + ', '.join([each for each in ({', '.join(ids)},) if each][1:])")
+            self._emit(2, "reason = f'{headline}: {why}'")
+            steps = [step for step in policy.steps if step.hit == "veto"]
+            self._emit(2, f"ids = {' + '.join(f'ids_{step.ruleset}[fired_{step.ruleset}]' for step in steps)}")
+            self._emit(2, "if len(ids) > 1: reason += '; also ' + ', '.join(ids[1:])")
             self._emit(1, "else:")
             depth = 2
-            self._emit(depth, "parts.append('no veto')")
+            self._emit(depth, "parts = '; no veto'")
         else:
-            self._emit(depth, "if why is not None: parts.append(why)")
+            self._emit(depth, "if why is not None: parts = '; ' + why")
         for name in recited:
             python = self.names[name]
             match types[name]:
                 case FlagType():
-                    self._emit(depth, f"if {python}: parts.append({name!r})")
+                    self._emit(depth, f"if {python}: parts += '; {name}'")
                 case NumberType():
-                    self._emit(depth, f"parts.append(f'{name} {{{python}:.6g}}')")
+                    self._emit(depth, f"parts += f'; {name} {{{python}:.6g}}'")
                 case _:
-                    self._emit(depth, f"parts.append('{name} ' + {python})")
-        self._emit(depth, "if gaps: parts.append('missing ' + ', '.join(gaps))")
-        self._emit(depth, "reason = headline + ': ' + '; '.join(parts) if parts else headline")
+                    self._emit(depth, f"parts += f'; {name} {{{python}}}'")
+        self._emit(depth, "if gaps: parts += '; missing ' + ', '.join(gaps)")
+        self._emit(depth, "reason = f'{headline}: {parts[2:]}' if parts else headline")
 
     def _headline(self, name: str, kind: Type) -> str:
         python = self.names[name]
@@ -349,13 +354,19 @@ class _RecordGenerator(Expressions):
             case _:
                 return python
 
-    def _assemble(self) -> None:
+    def _assemble(self, *, with_facts: bool) -> None:
         policy, rulebook = self._policy, self._rulebook
         types = policy.types()
         self._emit(1, "symbol = 'null' if symbol is None else quote(symbol)")
         self._emit(1, "intent_id = 'null' if intent_id is None else quote(intent_id)")
+        self._emit(1, "now = encode(now).decode()")
         head = _literal(to_json([policy.name, rulebook.profile, rulebook.version])[:-1])
-        self._emit(1, f"now = encode(now).decode()")
+        went_in = "facts" if with_facts else "refs"
+        self._emit(
+            1,
+            f"ident = sha256(f'{head},{{symbol}},{{intent_id}},{{now}}]{{{went_in}}}'.encode())"
+            f".hexdigest()[:{ID_DIGITS}]",
+        )
         fixed = _literal(
             to_json(
                 {
@@ -366,7 +377,6 @@ class _RecordGenerator(Expressions):
                 }
             )[1:-1]
         )
-        self._emit(1, f"ident = sha256(f'{head},{{symbol}},{{intent_id}},{{now}}]{{facts}}'.encode()).hexdigest()[:{ID_DIGITS}]")
         decided = ",".join(f'"{name}":{self._json(name, types[name])}' for name in policy.decides)
         self._emit(
             1,
@@ -374,7 +384,8 @@ class _RecordGenerator(Expressions):
             + fixed
             + ',"symbol":{symbol},"intent_id":{intent_id},"decided":{{'
             + decided
-            + '}},"vetoes":[{",".join(vetoes)}],"fired":[{",".join(fired)}],"reason":{quote(reason)},"facts":{facts}}}\'',
+            + '}},"vetoes":[{vetoes[1:]}],"fired":[{fired[1:]}],"reason":{quote(reason)},'
+            + ('"facts":{facts}}}\'' if with_facts else '"groups":{refs}}}\''),
         )
 
 

@@ -94,8 +94,9 @@ class _Binder:
                     message = f"`{entry.rule}` is disabled without a why"
                     self._findings.add("profile.no_why", entry.span, message, "say why: `{rule: …, why: …}`")
                 disabled[entry.rule] = Origin(document.name, None, entry.why or "", entry.span, "disabled")
+        given = {name for document in self._chain for name in document.values}
         for name, place in needed.items():
-            if name not in base:
+            if name not in base and name not in given:  # one given and refused was reported there
                 message = f"`{name}` has no value in profile `{self._leaf.name}`"
                 related = Related(place, "it is declared here")
                 self._findings.add("param.no_value", self._leaf.span, message, "give it one in the base profile", related)

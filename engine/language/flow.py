@@ -47,6 +47,7 @@ Interval = tuple[float, float]
 
 NOTHING: Known = frozenset()
 _MAX = sys.float_info.max
+_MOST_TANGLED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +192,8 @@ class Flow:
         """Known where one side decided: the left did, or (the left being decided the other way) the right did."""
         decided, other = (self.if_true, self.if_false) if first_true else (self.if_false, self.if_true)
         by_left = decided(left, known)
-        context = NOTHING if self.may_be_missing(left, known) else other(left, known)
+        # Each look at the other way doubles the work of one level, so a tangle is not followed that far down.
+        context = NOTHING if _tangled(left, _MOST_TANGLED) or self.may_be_missing(left, known) else other(left, known)
         return by_left & (context | decided(right, known | context))
 
     # Conditions of rules ---------------------------------------------------------------------------------------
@@ -300,6 +302,13 @@ def _known_with(expression: Expression) -> Known:
         case Arithmetic():
             return frozenset((expression,)).union(*(_known_with(child) for child in children(expression)))
     return frozenset().union(*(_known_with(child) for child in children(expression)))
+
+
+def _tangled(expression: Expression, levels: int) -> bool:
+    """True if connectives nest deeper than so many levels."""
+    if not isinstance(expression, (Logical, Not)):
+        return False
+    return levels == 0 or any(_tangled(child, levels - 1) for child in children(expression))
 
 
 def _limit(dividend: float, divisor: float, *, negative: bool) -> float:

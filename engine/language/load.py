@@ -203,6 +203,10 @@ class Workspace:
 
         """
         findings = Findings()
+        for folder, _ in _FOLDERS:
+            findings.extend(self._found.get(folder, ()))
+        if findings.has_errors:  # without a folder everything that follows would be noise
+            raise LoadError(tuple(findings))
         for name in self._depends_on(profile):
             findings.extend(self._found.get(name, ()))
         made = self._make(profile, findings)
@@ -217,7 +221,7 @@ class Workspace:
 
     def _depends_on(self, profile: str) -> list[str]:
         """The files that can stop a profile: its ancestors, its policies, what these read, and their rule sets."""
-        names = dict.fromkeys((*(folder for folder, _ in _FOLDERS), VOCABULARY))
+        names: dict[str, None] = {VOCABULARY: None}
         policies: tuple[NamePlace, ...] | None = None
         ancestor: str | None = profile
         while ancestor is not None and f"profiles/{ancestor}.yaml" not in names:

@@ -86,7 +86,9 @@ class Scalar:
 
     def at(self, start: int, end: int) -> Span:
         """Where characters `start` to `end` of `text` stand; the whole scalar where folding or escapes blur that."""
-        if self.style is None and "\n" not in self.raw:
+        if self.start.line != self.end.line:
+            return self.span
+        if self.style is None:
             return self.span.within(start, end)
         if self.style in ("'", '"') and self.raw[1:-1] == self.text:
             return self.span.within(start + 1, end + 1)

@@ -102,7 +102,7 @@ def _longest_prefix_run(text: str) -> int:
     return max((len(re.findall(r"-|not", run)) for run in re.findall(r"(?:(?:-|\bnot\b)\s*)+", text)), default=0)
 
 
-_MOST_OPERATORS = 100
+_MOST_OPERATORS = 60
 """Operators side by side nest to the left; beyond this a text is generated, not written."""
 
 

@@ -172,6 +172,9 @@ _NAMED = frozenset(("policy", "ruleset", "profile", "id", "extends", "of", "in",
 _FREE = frozenset(("set", "add", "at_least", "at_most", "start"))
 """Fields whose keys are names of the author's own."""
 
+_MOST_ENTRIES = 300
+"""Entries of one part, lists of texts and parts with a shape of their own aside; real ones have some ten."""
+
 _KIND_OF_NODE = {Scalar: "text", Mapping: "a mapping", Sequence: "a list"}
 _KIND_OF_TYPE = {"string": "text", "dict": "a mapping", "list": "a list"}
 
@@ -184,8 +187,13 @@ def check_shape(kind: str, node: Node, findings: Findings) -> bool:
     if not isinstance(node, Mapping):
         findings.add("shape.type", node.span, f"a {_title(kind)} is a mapping, not {_KIND_OF_NODE[type(node)]}", "")
         return False
+    skeleton = _skeleton(node, shape)
+    if _widest(skeleton) > _MOST_ENTRIES:  # Cerberus' time grows with the square of what it finds wrong
+        message = f"a {_title(kind)} has no part of more than {_MOST_ENTRIES} entries"
+        findings.add("shape.too_many", node.span, message, "see docs/language.md for its keys")
+        return False
     sound = True
-    for problem in _verdict(kind, _skeleton(node, shape)):
+    for problem in _verdict(kind, skeleton):
         _report(kind, node, problem, findings)
         sound = False
     given = [name for name in shape.one_of if name in node.entries]
@@ -224,9 +232,10 @@ def _skeleton(node: Node, shape: Shape | None, key: str = "") -> _Skeleton:
             return "name" if node.text.isidentifier() and node.text.isascii() else "!"
         return "text" if node.text else ""
     if isinstance(node, Sequence):
-        items = [_skeleton(item, None, key) for item in node.items]
-        # A list of texts is like any other: how many there are tells nothing.
-        return ("list", items[0]) if items and items[0] in ("text", "name") and len(set(items)) == 1 else ("list", *items)
+        # A list of texts is like any other: how many there are, and which, tells nothing.
+        if node.items and all(isinstance(item, Scalar) for item in node.items):
+            return ("list", "text")
+        return ("list", *(_skeleton(item, None, key) for item in node.items))
     if shape is None and key in _FREE and all(isinstance(item, Scalar) and item.text for item in node.entries.values()):
         return ("map", *([("x", "text", False)] if node.entries else []))
     parts = shape.parts if shape else {}
@@ -237,6 +246,13 @@ def _skeleton(node: Node, shape: Shape | None, key: str = "") -> _Skeleton:
             for name, item in node.entries.items()
         ),
     )
+
+
+def _widest(skeleton: Any) -> int:
+    if isinstance(skeleton, str):
+        return 0
+    parts = skeleton[1:] if skeleton[0] == "list" else [item for _, item, _ in skeleton[1:]]
+    return max((len(parts), *(_widest(part) for part in parts)))
 
 
 def _empty(node: Node) -> bool:

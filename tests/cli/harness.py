@@ -47,7 +47,11 @@ def working_directory(folder: Path) -> Iterator[None]:
 
 
 def sluice(
-    *arguments: str, cwd: Path = HOME, columns: int | None = 80, stdin: bytes = b"", env: Mapping[str, str | None] | None = None
+    *arguments: str,
+    cwd: Path = HOME,
+    columns: int | None = 80,
+    stdin: bytes = b"",
+    env: Mapping[str, str | None] | None = None,
 ) -> Result:
     """Run a command; anything but an orderly exit fails the test."""
     width = str(columns) if columns is not None else None

@@ -1,5 +1,6 @@
 """`sluice check`: findings in four formats, each parsed again, over sound and broken homes."""
 
+import itertools
 import json
 import re
 import shutil
@@ -80,7 +81,9 @@ def test_a_place_outside_of_the_working_directory_can_still_be_opened(home: Path
 
 
 def test_more_than_fifty_findings_are_counted_not_shown(home: Path) -> None:
-    rules = "".join(f"  - id: r{number}\n    when: nothing_{number} > 0\n    set: {{route: maker}}\n" for number in range(60))
+    rules = "".join(
+        f"  - id: r{number}\n    when: nothing_{number} > 0\n    set: {{route: maker}}\n" for number in range(60)
+    )
     edit(home / "rules/route.yaml", "rules:\n", f"rules:\n{rules}")
     result = sluice("check", cwd=home)
     assert result.exit_code == 1
@@ -104,14 +107,35 @@ def test_only_the_profiles_named_are_loaded() -> None:
     assert report["findings"] == []
 
 
-def test_long_wide_and_strange_lines_keep_their_caret_and_the_terminal(home: Path) -> None:
-    line = f"  - id: maker # \x1b[31m価格\t{'x' * 300}\n    when: gates_open and $nope > 0\n"
-    edit(home / "rules/route.yaml", "  - id: maker\n    when: gates_open\n", line.replace("\x1b", "\u200f"))
-    edit(home / "rules/route.yaml", "set: {route: taker}", f"set: {{route: taker}} # 価格 {'y' * 200}\n    x価格: 1")
+def carets(output: str) -> list[tuple[str, str]]:
+    """Each line that has carets under it, and what stands above them; cells are characters here."""
+    return [
+        (line.rstrip(), line[under.index("^") : under.rindex("^") + 1])
+        for line, under in itertools.pairwise(output.splitlines())
+        if "^" in under and not under.strip(" |^")
+    ]
+
+
+def test_a_long_line_is_cut_around_its_span(home: Path) -> None:
+    long = f"when: gates_open and {'gates_open and ' * 20}$nope and gates_open{' and gates_open' * 20}"
+    edit(home / "rules/route.yaml", "when: gates_open", long)
     output = sluice("check", cwd=home).output
-    assert "\u200f" not in output
+    ((line, above),) = carets(output)
+    assert above == "$nope"
+    assert line.startswith("     8 | ...")
+    assert line.endswith("...")
     assert max(len(text) for text in output.splitlines()) <= 80
-    assert "\n       |     ^^^\n" in output
+    ((line, above),) = carets(sluice("check", cwd=home, columns=1000).output)
+    assert above == "$nope"
+    assert "..." not in line
+
+
+def test_carets_count_cells_and_nothing_steers_the_terminal(home: Path) -> None:
+    edit(home / "rules/gates.yaml", "    why: the strategy did not ask", "    why: x\n    価格: x # \u200f")
+    output = sluice("check", cwd=home).output
+    assert "\n    13 |     価格: x # " in output
+    assert "\n       |     ^^^^\n" in output, "two characters, four cells"
+    assert "\u200f" not in output
 
 
 @pytest.mark.parametrize("junk", [b"", b"\xff\xfe", b"[" * 500, b"a: b: c", b"- 1", b"\x00", b"profile: live\n" * 2])
@@ -136,7 +160,7 @@ def test_a_home_without_anything_says_what_is_missing(tmp_path: Path) -> None:
     assert sluice("check", cwd=tmp_path).exit_code in (1, 2)
 
 
-# --- machines ---------------------------------------------------------------------------------------------------------
+# --- machines ------------------------------------------------------------------------------------------
 
 
 def unescaped(text: str) -> str:
@@ -147,7 +171,7 @@ def unescaped(text: str) -> str:
 
 def test_github_annotations_parse_back_to_the_findings(home: Path) -> None:
     edit(home / "rules/tier.yaml", "fallback_ratio >= $bad", "falback_ratio >= $bad")
-    moved = home.parent / "a, b: 100%"
+    moved = home.parent / "a, b: 100%0A"
     home.rename(moved)
     found = json.loads(sluice("check", "--json", "--home", moved.name, cwd=moved.parent).output)["findings"]
     result = sluice("check", "--format", "github", "--home", moved.name, cwd=moved.parent)
@@ -158,7 +182,7 @@ def test_github_annotations_parse_back_to_the_findings(home: Path) -> None:
         match = re.fullmatch(r"::(error|warning|notice) ([^:]*)::(.*)", line)
         assert match, line
         properties = dict(part.split("=", 1) for part in match[2].split(","))
-        assert unescaped(properties["file"]) == f"a, b: 100%/{finding['file']}"
+        assert unescaped(properties["file"]) == f"a, b: 100%0A/{finding['file']}"
         assert (int(properties["line"]), int(properties["col"])) == (finding["line"], finding["column"])
         assert properties["title"] == finding["code"]
         assert unescaped(match[3]).startswith(finding["message"])

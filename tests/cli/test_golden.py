@@ -24,6 +24,6 @@ def test_pages_keep_to_the_width(name: str, columns: int) -> None:
 
 
 def test_a_wide_screen_is_used() -> None:
-    for name in ("explain_taker", "show_policy", "check"):
+    for name in ("explain_taker", "explain_gaps", "check"):
         narrow, wide = sluice(*CASES[name]).output, sluice(*CASES[name], columns=160).output
         assert len(wide.splitlines()) < len(narrow.splitlines()), name

@@ -88,13 +88,15 @@ _CaseLoader.add_constructor("!integer", lambda _, node: int(node.value))
 _DEEP = {
     "!parenthesised": lambda depth: "(" * depth + "x > 0" + ")" * depth,
     "!chained": lambda length: "x" + " + x" * length + " > 0",
-    "!quotients": lambda length: "x" + " / y" * length + " > 0",
+    "!quotients": lambda length: "x" + " / y" * length,
     "!alternating": lambda depth: "(" * depth + "f" + " and x > 0 or not g)" * depth,
     "!equalities": lambda depth: "(" * depth + "f" + " == g)" * depth,
     "!members": lambda depth: "(" * depth + "f" + " in [g, false])" * depth,
 }
 for _tag, _make in _DEEP.items():
     _CaseLoader.add_constructor(_tag, lambda _, node, make=_make: make(int(node.value)))
+_CaseLoader.add_constructor("!nested", lambda _, node: "rules: " + "[" * int(node.value) + "]" * int(node.value))
+_CaseLoader.add_constructor("!text", lambda _, node: str(node.value))
 _CaseLoader.add_constructor("!long", lambda _, node: _long(int(node.value)))
 _CaseLoader.add_constructor("!digits", lambda _, node: 10 ** int(node.value) - 1)
 _CaseLoader.add_constructor("!numpy", _numpy)
