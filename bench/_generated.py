@@ -1,8 +1,8 @@
 """Homes of any size that look like real ones: what `load.py` loads, and tests may.
 
 Rule sets of 50 rules take turns: a tier of telemetry (`first`), an offset that steps add up to (`each`), gates (`veto`).
-Every three of them share a fact group. Each set has twelve parameters, which the profile binds; each rule an id, a
-condition of one to three leaves, and a reason why.
+Every three of them share a fact group. Each set has about fifteen parameters, which the profile binds; each rule an id,
+a condition of one to three leaves, and a reason why.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ RULES_A_SET = 50
 PROFILE = "generated"
 POLICY = "generated"
 
-_PARAMETERS = 12
 _FACTS = {
     "fill_ratio": ("ratio", 0, 1),
     "fallback_ratio": ("ratio", 0, 1),
@@ -77,8 +76,7 @@ def _profile(sets: list[_Set]) -> Iterator[str]:
     yield "values:"
     yield "  facts.max_age_s: 900"
     for made in sets:
-        for number in range(_PARAMETERS):
-            yield f"  {made.name}.{made.parameter(number)}: {made.value(number)}"
+        yield from (f"  {made.name}.{name}: {value}" for name, _, value in made.parameters())
 
 
 class _Set:
@@ -88,61 +86,81 @@ class _Set:
         self.group = number // 3
         self.hit = ("first", "each", "veto")[number % 3]
         self.name = f"{('tier', 'offset', 'gates')[number % 3]}_{self.group}"
-        self.result = f"{self.name}_open" if self.hit == "veto" else f"{self.name}_bps" if self.hit == "each" else self.name
+        self.result = {"first": self.name, "each": f"{self.name}_bps", "veto": f"{self.name}_open"}[self.hit]
 
-    def parameter(self, number: int) -> str:
-        return f"{'step' if self.hit == 'each' else 'limit'}_{number}_bps"
-
-    def value(self, number: int) -> str:
-        return f"{number / 10 - 0.5:g}" if self.hit == "each" else f"{60 - number}"
+    def parameters(self) -> Iterator[tuple[str, str, str]]:
+        """Name, declaration and bound value of each; all are used by some rule."""
+        for kind, (declared, values) in _LIMITS[self.hit].items():
+            for number, value in enumerate(values):
+                yield f"{kind}_{number}", declared, f"{value:g}"
 
     def document(self) -> Iterator[str]:
+        """The lines of its file."""
         yield f"ruleset: {self.name}"
         yield f"doc: What venue {self.group} is good for, by its telemetry."
         yield f"hit: {self.hit}"
         yield "sets:"
         match self.hit:
             case "first":
-                yield f"  {self.result}: {{type: choice, of: [broken, degraded, ok, good], ordered: true, doc: the tier}}"
+                yield f"  {self.result}: {{type: choice, of: [{', '.join(_TIERS)}], ordered: true, doc: the tier}}"
                 yield "unknown: skip"
             case "each":
                 yield f"  {self.result}: {{type: number, unit: bps, min: 0, max: 1000, doc: how far behind the touch}}"
-                yield f"start: {{{self.result}: 2}}"
+                yield f"start: {{{self.result}: $step_0}}"
                 yield "unknown: skip"
             case _:
                 yield f"  {self.result}: {{type: flag, doc: nothing objects}}"
         yield "params:"
-        for number in range(_PARAMETERS):
-            yield f"  {self.parameter(number)}: {{type: number, unit: bps, min: -10000, max: 10000, doc: a line drawn in bps}}"
+        for name, declared, _ in self.parameters():
+            yield f"  {name}: {{{declared}, doc: a line that somebody drew}}"
         yield "rules:"
         for number in range(RULES_A_SET):
             yield from self._rule(number)
 
     def _rule(self, number: int) -> Iterator[str]:
-        last = number == RULES_A_SET - 1
+        group, tier = self.group, _TIERS[number % len(_TIERS)]
         yield f"  - id: rule_{number}"
         match self.hit:
             case "first":
-                if not last:
+                if number < RULES_A_SET - 1:
                     yield "    when:"
                     yield f"      {'any' if number % 2 else 'all'}:"
-                    yield f"        - slippage_bps_{self.group} >= {self._line(number)}"
-                    yield f"        - fallback_ratio_{self.group} >= {0.99 - number / 100:.2f}"
-                    yield f"        - latency_ms_{self.group} >= {3000 - 40 * number} or sample_count_{self.group} < {60 - number}"
-                yield f"    set: {{{self.result}: {('broken', 'degraded', 'ok', 'good')[number * 4 // RULES_A_SET]}}}"
+                    yield f"        - slippage_bps_{group} >= $slippage_{number % 5}"
+                    yield f"        - fallback_ratio_{group} >= $fallback_{number % 4}"
+                    yield f"        - latency_ms_{group} >= $latency_{number % 3} or sample_count_{group} < $samples_{number % 2}"
+                yield f"    set: {{{self.result}: {tier}}}"
             case "each":
-                yield f"    when: tier_{self.group} == {('broken', 'degraded', 'ok', 'good')[number % 4]}" + (
-                    f" and fill_ratio_{self.group} > {number / 100:.2f}"
-                )
-                yield f"    add: {{{self.result}: {self._line(number)}}}"
+                yield f"    when: tier_{group} == {tier} and fill_ratio_{group} > $fill_{number % 5}"
+                yield f"    add: {{{self.result}: $step_{number % 10}}}"
             case _:
                 yield "    when:"
                 yield "      any:"
-                yield f"        - spread_bps_{self.group} > {self._line(number)}"
-                yield f"        - tier_{self.group} <= degraded and offset_{self.group}_bps > {number + 1}"
-                if number % 5 == 0:
-                    yield f"        - fill_ratio_{self.group} is missing and latency_ms_{self.group} >= {500 + number}"
-        yield f"    why: line {number} of what experience with venue {self.group} has taught"
+                yield f"        - spread_bps_{group} > $spread_{number % 6}"
+                yield f"        - tier_{group} <= {tier} and offset_{group}_bps > $far_{number % 5}"
+                if number % 3 == 0:
+                    yield f"        - fill_ratio_{group} is missing and latency_ms_{group} >= $latency_{number % 4}"
+        yield f"    why: line {number} of what experience with venue {group} has taught"
 
-    def _line(self, number: int) -> str:
-        return f"${self.parameter(number)}" if number < _PARAMETERS else f"{60 - number}" if self.hit != "each" else "0.25"
+
+_TIERS = ("broken", "degraded", "ok", "good")
+_RATIO = "type: number, unit: ratio, min: 0, max: 1"
+_BPS = "type: number, unit: bps, min: -10000, max: 10000"
+_MS = "type: number, unit: ms, min: 0, max: 600000"
+_LIMITS: dict[str, dict[str, tuple[str, tuple[float, ...]]]] = {
+    "first": {
+        "slippage": (_BPS, (20, 14, 8, 5, 4)),
+        "fallback": (_RATIO, (0.9, 0.75, 0.6, 0.4)),
+        "latency": (_MS, (2500, 1500, 800)),
+        "samples": ("type: number, unit: count, min: 0, max: 1000000", (20, 50)),
+    },
+    "each": {
+        "fill": (_RATIO, (0.2, 0.35, 0.5, 0.7, 0.9)),
+        "step": ("type: number, unit: bps, min: 0, max: 100", (2, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)),
+    },
+    "veto": {
+        "spread": (_BPS, (6, 8, 10, 12, 18, 25)),
+        "far": (_BPS, (8, 10, 15, 20, 40)),
+        "latency": (_MS, (2500, 2000, 1500, 800)),
+    },
+}
+"""Parameters by hit policy: what they limit, how they are declared, what they are bound to."""

@@ -224,30 +224,33 @@ class _PolicyBuilder:
         self._decisions: dict[str, Type] = {}
         self._places: dict[str, Span] = {}
         self._choices: dict[str, Span] = {}
+        self._complete = True
 
     def build(self) -> model.Policy | None:
         before = len(self._findings)
         if self._reads_broken():
             return None
-        read = [group for entry in self._document.reads if (group := self._read(entry.name, entry.decisions, entry.span))]
-        names = [group.name for group in read]
+        first: dict[tuple[str, bool], Span] = {}
+        read = []
         for entry in self._document.reads:
-            key = f"decisions.{entry.name}" if entry.decisions else entry.name
-            if names.count(key) > 1:
-                self._findings.add("name.twice", entry.span, f"`{entry.name}` is read twice", "remove one")
+            known = first.setdefault((entry.name, entry.decisions), entry.span)
+            if known is not entry.span:
+                related = Related(known, "it is given here first")
+                self._findings.add("name.twice", entry.span, f"`{entry.name}` is read twice", "remove one", related)
+            elif group := self._read(entry.name, entry.decisions, entry.span):
+                read.append(group)
         for group in read:
             for fact in group.facts:
                 self._declare(fact.name, fact.type, fact.span)
                 self._facts[fact.name] = model.FactRef(0, 0, group.name, fact.name, fact.type)
-        rulesets = self._rulesets()
-        if rulesets is None:
-            return None
+        rulesets, complete = self._rulesets()
         for ruleset in rulesets:
             for declared in ruleset.sets.values():
                 self._declare(declared.name, declared.type, declared.span)
             for declared in ruleset.params.values():
                 self._declare_choices(declared.type, declared.span)
         self._clashes()
+        self._complete = complete and len(read) == len(self._document.reads)
         steps = []
         later = {name: item.span for ruleset in rulesets for name, item in ruleset.sets.items()}
         for ruleset in rulesets:
@@ -255,6 +258,8 @@ class _PolicyBuilder:
             for declared in ruleset.sets.values():
                 self._decisions[declared.name] = declared.type
                 later.pop(declared.name, None)
+        if not complete:
+            return None
         decides = self._decided(self._document.decides)
         reason = tuple(place.name for place in self._document.reason) or decides[:1]
         for place in self._document.reason:
@@ -285,7 +290,8 @@ class _PolicyBuilder:
         other = self._library.policies.get(name)
         if other is None or name == self._document.name:
             if f"policy:{name}" not in self._library.broken:
-                help_text = did_you_mean(name, self._library.policies, "name another policy")
+                others = [known for known in self._library.policies if known != self._document.name]
+                help_text = did_you_mean(name, others, "name another policy")
                 self._findings.add("name.unknown", span, f"there is no other policy `{name}`", help_text)
             return None
         facts = []
@@ -305,8 +311,8 @@ class _PolicyBuilder:
             f"ruleset:{place.name}" in broken for name in others if name in policies for place in policies[name].steps
         )
 
-    def _rulesets(self) -> list[RuleSetDocument] | None:
-        """The rule sets of the steps; None where one is missing or broken (what it sets is then not known)."""
+    def _rulesets(self) -> tuple[list[RuleSetDocument], bool]:
+        """The rule sets of the steps, and whether all are there and sound (what a missing one sets is not known)."""
         found: list[RuleSetDocument] = []
         first: dict[str, Span] = {}
         complete = True
@@ -325,7 +331,7 @@ class _PolicyBuilder:
             if f"ruleset:{place.name}" not in self._library.broken:
                 help_text = did_you_mean(place.name, self._library.rulesets, f"create rules/{place.name}.yaml")
                 self._findings.add("name.unknown", place.span, f"there is no rule set `{place.name}`", help_text)
-        return found if complete else None
+        return found, complete
 
     def _declare(self, name: str, kind: Type, span: Span) -> None:
         if name in self._places:
@@ -355,6 +361,7 @@ class _PolicyBuilder:
             ruleset=ruleset.name,
             params=ruleset.params,
             used=self._usage.note,
+            complete=self._complete,
         )
         started = [effect for text in ruleset.start if (effect := self._effect(text, ruleset, scope))]
         start = {effect.name: effect.value for effect in started}
@@ -370,6 +377,8 @@ class _PolicyBuilder:
         return model.Rule(ruleset.name, rule.id, condition, on_unknown, tuple(effects), rule.why, rule.span)
 
     def _effect(self, text: EffectText, ruleset: RuleSetDocument, scope: Scope) -> model.Effect | None:
+        if text.name.name not in ruleset.sets:
+            return None  # check_ruleset says so
         target = ruleset.sets[text.name.name].type
         typed = resolve(text.value, scope, self._findings, target)
         if typed is None or not self._assignable(text, target, typed):
@@ -425,11 +434,17 @@ class _PolicyBuilder:
             of, in_, moves = text.monotone
             decided, fact = self._decisions.get(of.name), self._facts.get(in_.name)
             if decided is None or (isinstance(decided, ChoiceType) and not decided.ordered):
-                help_text = did_you_mean(of.name, self._decisions, "it speaks of a number, a flag or an ordered choice")
+                speaks_of = [
+                    name
+                    for name, kind in self._decisions.items()
+                    if not isinstance(kind, ChoiceType) or kind.ordered
+                ]
+                help_text = did_you_mean(of.name, speaks_of, "it speaks of a number, a flag or an ordered choice")
                 self._findings.add("name.unknown", of.span, f"`{of.name}` is no decision with an order", help_text)
                 return None
             if fact is None or not isinstance(fact.type, NumberType):
-                help_text = did_you_mean(in_.name, self._facts, "it speaks of a fact that is a number")
+                speaks_of = [name for name, known in self._facts.items() if isinstance(known.type, NumberType)]
+                help_text = did_you_mean(in_.name, speaks_of, "it speaks of a fact that is a number")
                 self._findings.add("name.unknown", in_.span, f"`{in_.name}` is no fact with an order", help_text)
                 return None
             return model.Monotone(text.id, profiles, of.name, in_.name, moves, text.doc, text.span)

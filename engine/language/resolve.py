@@ -55,6 +55,8 @@ class Scope:
     """In claims: rule ids of every veto step."""
     any_number: bool = False
     """True where literals other than 0 and 1 are allowed."""
+    complete: bool = True
+    """False where names are missing because another file is broken: then an unknown one is not worth a finding."""
     used: Callable[[str, str], object] | None = None
     """Told of every parameter read, as (rule set, name)."""
 
@@ -153,6 +155,8 @@ class _Resolver:
             )  # fmt: skip
         if name in scope.params:
             return self._refuse("name.unknown", node, f"`{name}` is a parameter", f"write `${name}`")
+        if not scope.complete:
+            return None
         known = [*scope.facts, *scope.decisions]
         if isinstance(expected, ChoiceType):
             message = f"`{name}` is neither a name in scope nor a value of the choice"
@@ -286,6 +290,8 @@ class _Resolver:
 
     def _member(self, node: syntax.Member) -> Expression | None:
         if self._open(node.operand):
+            if not self._scope.complete:
+                return None
             message = "the left side of `in` is a name in scope"
             known = [*self._scope.facts, *self._scope.decisions]
             assert isinstance(node.operand, syntax.Name)

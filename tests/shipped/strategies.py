@@ -25,7 +25,7 @@ Place = tuple[str, str]
 
 SCENES: Mapping[str, tuple[str, ...]] = {
     "admission": ("maker", "dear", "exit"),
-    "routing": ("maker", "laggard", "tuned", "panic", "cold", "weak", "ok", "exit"),
+    "routing": ("maker", "maker", "laggard", "tuned", "panic", "cold", "weak", "ok", "exit"),
     "working": ("resting", "slow", "ran_away", "leaving"),
     "breaker": ("closed", "open", "half_open"),
     "suggest": ("maker", "laggard", "ok", "cold"),
