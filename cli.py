@@ -344,6 +344,90 @@ def show(
     return FINE
 
 
+@command("run", "Decide over a market, recorded or generated.")
+@click.option(
+    "-p",
+    "--profile",
+    default="prod",
+    show_default=True,
+    metavar="PROFILE",
+    shell_complete=_complete_profile,
+    help="The profile to load.",
+)
+@click.argument("files", metavar="[FILES]...", nargs=-1, type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--data",
+    "folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="A folder of recordings. Default: $SLUICE_DATA, else ../shared/data where present.",
+)
+@click.option("--generated", is_flag=True, help="Generate the market, even where recordings are present.")
+@click.option("--seed", default=7, show_default=True, metavar="N", help="Seed of everything that is generated.")
+@click.option(
+    "--every",
+    "every_s",
+    type=click.FloatRange(min=0.001, max=86400),
+    default=2.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Mean time between two intents of a symbol.",
+)
+@click.option(
+    "--limit-quotes", "limit", type=click.IntRange(min=1), metavar="N", help="Stop after N quotes. Default: all."
+)
+@click.option(
+    "--speed",
+    type=click.FloatRange(min=0.001),
+    metavar="X",
+    help="Go X times as fast as the market did. Default: as fast as possible.",
+)
+def run(
+    session: Session,
+    profile: str,
+    files: tuple[Path, ...],
+    folder: Path | None,
+    generated: bool,
+    seed: int,
+    every_s: float,
+    limit: int | None,
+    speed: float | None,
+) -> int:
+    """Decide over a market: one routing decision for each intent of a generated strategy.
+
+    FILES are quotes, trades or one-minute bars as Binance publishes them (bookTicker, trades, aggTrades, klines; CSV,
+    gzip or zip). Without them the recordings of a folder are taken, and without these a market is generated.
+    """
+    from contextlib import nullcontext
+
+    from engine.analysis.request import RequestError
+    from engine.market import MarketError, MissingExtraError
+    from engine.routing import Session as MarketSession
+    from engine.routing import SessionShape, open_market, watch
+    from engine.routing.pages import JsonView, LiveView, SampleView, print_head, print_report
+
+    if sum((bool(files), folder is not None, generated)) > 1:
+        raise click.UsageError("FILES, --data and --generated exclude each other.")
+    book = session.open(profile)
+    shape = SessionShape(seed=seed, every_s=every_s, limit_quotes=limit)
+    console = session.console()
+    try:
+        market = MarketSession(book, open_market(shape, files, folder, generated=generated), shape)
+        if session.as_json:
+            report = watch(market, JsonView(click.echo), speed=speed)
+            click.echo(json.dumps({"summary": report.as_json()}, allow_nan=False))
+            return FINE
+        print_head(console, market)
+        with LiveView(console) if console.is_terminal else nullcontext(SampleView(console)) as view:
+            report = watch(market, view, speed=speed)
+        print_report(console, report)
+    except MarketError as error:
+        problem = str(error).partition("\n")[0]
+        _report_request(RequestError(problem, error.help), session)
+        return USAGE if isinstance(error, MissingExtraError) else FOUND
+    return FINE
+
+
 @command("schema", "Print JSON Schemas of the YAML documents.")
 @click.argument("kind", type=click.Choice(["vocabulary", "policy", "ruleset", "profile"]), required=False)
 @click.option(

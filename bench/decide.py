@@ -3,10 +3,11 @@
 All decide the same 10,000 facts objects (`_inputs.py`), and none is timed before it gave the decided values and veto
 ids of the compiled policy for every one of them. What each is given and gives:
 
-- `compiled`: `book.decide("routing", facts)` on facts as they arrive, then `.values` and `.vetoes`.
+- `verdict`: values and vetoes alone, `book.verdict("routing", facts)` on facts as they arrive.
 - `observed`: the same from groups that `observe` took in before, as in a host whose groups arrive at different times.
+- `decision`: `book.decide("routing", facts)`, which could give its reasons, then its `.values` and `.vetoes`.
 - `record`: the whole decision with reasons as a line of JSON, from facts as they arrive.
-- `interpreter`: the other backend, the definition, as `compiled`.
+- `interpreter`: the other backend, the definition, as `decision`.
 - `natural`, `tuned`, `tuned_refusing`, `tuned_limit`: written by hand (`_handwritten.py` says what each leaves out).
 - Peers, those that are installed (`make bench` installs them all): see `_peers.py`. They only evaluate logic.
 
@@ -26,6 +27,7 @@ from _measure import Contender, Reach, Report, run, side_by_side
 from _peers import READ, Cleaned, absent_peers, installed_peers, rounded
 
 from engine import Book, load
+from engine.backends.compiled import Verdict
 from engine.backends.decision import Decision
 from engine.language.evaluate import Missing
 
@@ -38,8 +40,8 @@ Answer = tuple[dict[str, Any], tuple[str, ...]]
 """The decided values by name, and the ids of the vetoes, in order."""
 
 
-Observed = tuple[Callable[..., Decision], float, str, tuple[Any, ...]]
-"""A policy's `decide_observed` and its arguments."""
+Observed = tuple[Callable[..., Verdict], tuple[Any, ...]]
+"""The function of a symbol's policy, and its arguments: the time and what `observe` made of each group."""
 
 
 class Unequal(Exception):  # noqa: N818 - it says what it is
@@ -72,28 +74,29 @@ class Compiled:
         self.interpreter = Book(self.book.rulebook, "interpreter")
 
     def decide(self, facts: Facts) -> Answer:
-        """Values and vetoes from facts as they arrive."""
+        """Values and vetoes of a decision that could give its reasons, from facts as they arrive."""
         decision = self.book.decide(POLICY, facts)
         return decision.values, decision.vetoes
 
+    def verdict(self, facts: Facts) -> Verdict:
+        """Values and vetoes alone, from facts as they arrive."""
+        return self.book.verdict(POLICY, facts)
+
     def observe(self, facts: Facts) -> Observed:
         """Take every group in, ahead of deciding."""
-        compiled = self.book.compiled
-        policy = compiled.policy(POLICY, facts["symbol"])
-        observations = []
+        policy = self.book.compiled.policy(POLICY, facts["symbol"])
+        values = []
         for group in policy.policy.groups:
             holder, _, name = group.name.rpartition(".")
             held = facts.get(holder) or {} if holder else facts
-            take = compiled._intake(group)  # noqa: SLF001 - `observe` takes no decisions yet
-            observations.append(take(held.get(name)))
-        return policy.decide_observed, facts["now"], facts["symbol"], tuple(observations)
+            values.append(self.book.observe(group.name, held.get(name)).values)
+        return policy.observed, (facts["now"], *values)
 
     @staticmethod
-    def decide_observed(observed: Observed) -> Answer:
-        """Values and vetoes from groups taken in before."""
-        decide, now, symbol, observations = observed
-        decision = decide(now, symbol, observations)
-        return decision.values, decision.vetoes
+    def decide_observed(observed: Observed) -> Verdict:
+        """Values and vetoes alone, from groups taken in before."""
+        decide, arguments = observed
+        return decide(*arguments)
 
     def record(self, facts: Facts) -> str:
         """The whole decision as a line of JSON."""
@@ -107,13 +110,18 @@ class Compiled:
 
 def check_ours(ours: Compiled, inputs: list[Facts], expected: list[Answer]) -> None:
     """Check every use of the compiled backend and every hand-written function on all inputs."""
-    same("observed", expected, (ours.decide_observed(ours.observe(facts)) for facts in inputs))
+    same("verdict", expected, (_from_verdict(ours.verdict(facts)) for facts in inputs))
+    same("observed", expected, (_from_verdict(ours.decide_observed(ours.observe(facts))) for facts in inputs))
     same("record", expected, (_from_record(ours.record(facts)) for facts in inputs))
     same("interpreter", expected, map(ours.interpret, inputs))
     same("natural", expected, (_from_natural(natural(facts)) for facts in inputs))
     for name, function in (("tuned", tuned), ("tuned_refusing", tuned_refusing)):
         same(name, expected, (_from_tuned(function(facts)) for facts in inputs))
     same("tuned_limit", expected, (_from_tuned(_limit(prepared(facts))) for facts in inputs))
+
+
+def _from_verdict(verdict: Verdict) -> Answer:
+    return {name: getattr(verdict, name) for name in DECIDED}, verdict.vetoes
 
 
 def _from_record(text: str) -> Answer:
@@ -150,10 +158,11 @@ def measure(count: int = COUNT, rounds: int = _ROUNDS) -> Report:
 
 def report_ours(report: Report, ours: Compiled, inputs: list[Facts], rounds: int) -> None:
     """Time the compiled backend and the hand-written functions, then the interpreter beside the compiled backend."""
-    compiled = Contender("compiled", ours.decide, inputs)
+    decision = Contender("decision", ours.decide, inputs)
     times = side_by_side(
         [
-            compiled,
+            Contender("verdict", ours.verdict, inputs),
+            decision,
             Contender("observed", ours.decide_observed, [ours.observe(facts) for facts in inputs]),
             Contender("record", ours.record, inputs),
             Contender("natural", natural, inputs),
@@ -167,16 +176,17 @@ def report_ours(report: Report, ours: Compiled, inputs: list[Facts], rounds: int
     for name in times.rounds:
         report.add(f"{name}_us", times.micros(name), "us")
     slow = side_by_side(
-        [compiled, Contender("interpreter", ours.interpret, inputs)], rounds=max(rounds // 2, 1), batch=_SLOW_BATCH
+        [decision, Contender("interpreter", ours.interpret, inputs)], rounds=max(rounds // 2, 1), batch=_SLOW_BATCH
     )
     report.add("interpreter_us", slow.micros("interpreter"), "us")
-    report.add("compiled / natural", times.ratio("compiled", "natural"), "x", Reach("<=", 0.5))
-    report.add("compiled / tuned", times.ratio("compiled", "tuned"), "x", Reach("<=", 1.3))
-    report.add("compiled / tuned_refusing", times.ratio("compiled", "tuned_refusing"), "x")
+    report.add("verdict / natural", times.ratio("verdict", "natural"), "x", Reach("<=", 0.5))
+    report.add("verdict / tuned", times.ratio("verdict", "tuned"), "x", Reach("<=", 1.3))
+    report.add("verdict / tuned_refusing", times.ratio("verdict", "tuned_refusing"), "x")
     report.add("observed / natural", times.ratio("observed", "natural"), "x", Reach("<=", 0.3))
     report.add("observed / tuned_limit", times.ratio("observed", "tuned_limit"), "x")
     report.add("record / natural", times.ratio("record", "natural"), "x", Reach("<=", 2.0))
-    report.add("interpreter / compiled", slow.ratio("interpreter", "compiled"), "x")
+    report.add("decision / natural", times.ratio("decision", "natural"), "x")
+    report.add("interpreter / decision", slow.ratio("interpreter", "decision"), "x")
 
 def report_peers(report: Report, ours: Compiled, inputs: list[Facts], rounds: int) -> None:
     """Check and time whatever other engines are installed, on cleaned facts, beside ours on groups taken in before."""
@@ -194,7 +204,7 @@ def report_peers(report: Report, ours: Compiled, inputs: list[Facts], rounds: in
     times = side_by_side(
         [
             Contender("observed", ours.decide_observed, [ours.observe(facts) for facts in inputs]),
-            Contender("compiled", ours.decide, inputs),
+            Contender("verdict", ours.verdict, inputs),
             *(Contender(peer.name, peer.decide, cleaned) for peer in peers),
         ],
         rounds=max(rounds // 2, 1),
@@ -202,7 +212,7 @@ def report_peers(report: Report, ours: Compiled, inputs: list[Facts], rounds: in
     )
     for peer in peers:
         report.add(f"{peer.name}_us", times.micros(peer.name), "us")
-        report.add(f"{peer.name} / compiled", times.ratio(peer.name, "compiled"), "x")
+        report.add(f"{peer.name} / verdict", times.ratio(peer.name, "verdict"), "x")
         report.add(f"{peer.name} / observed", times.ratio(peer.name, "observed"), "x")
     fastest = min(peers, key=lambda peer: times.micros(peer.name))
     report.note(f"the fastest peer is {fastest.name}")

@@ -352,17 +352,25 @@ class Workspace:
                     if all(f"{name}.{param}" in binding.values for param in ruleset.params):
                         held = evaluate(typed, Environment({}, binding.values))
                         if held is not True:
-                            self._report_requires(text, name, ruleset, binding, findings)
+                            self._report_requires(text, name, ruleset, binding, settings.profile, findings)
 
     def _report_requires(
-        self, text: ExpressionText, owner: str, ruleset: RuleSetDocument, binding: Binding, findings: Findings
+        self,
+        text: ExpressionText,
+        owner: str,
+        ruleset: RuleSetDocument,
+        binding: Binding,
+        profile: str,
+        findings: Findings,
     ) -> None:
-        related = [
-            Related(origin.span, f"`{full}` is {origin.text} here")
+        origins = [
+            (full, binding.origins[full])
             for param in ruleset.params
             if (full := f"{owner}.{param}") in binding.origins and f"${param}" in _words(text.text)
-            for origin in (binding.origins[full],)
         ]
+        # The value that deviates most is the one to look at: a symbol group's before a profile's, a child's before base's.
+        origins.sort(key=lambda named: (named[1].group is None, named[1].profile != profile))
+        related = [Related(origin.span, f"`{full}` is {origin.text} here") for full, origin in origins]
         group = f" for the symbol group {' + '.join(binding.groups)}" if binding.groups else ""
         message = f"`{owner}` requires `{text.text}`{group}"
         place = related[0].span if related else text.span

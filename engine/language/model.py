@@ -319,7 +319,10 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Monotone:
-    """As fact `in_` moves (rises or falls) with all else equal, decision `of` never rises, in its declared order."""
+    """As fact `in_` rises with all else equal, decision `of` only ever `moves`: it falls or stays, or rises or stays.
+
+    Choices compare in their declared order, and false is below true.
+    """
 
     id: str
     profiles: tuple[str, ...] | None

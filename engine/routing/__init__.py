@@ -10,10 +10,12 @@ from engine.routing.session import Session, Step
 from engine.routing.shape import SessionShape
 from engine.routing.source import MarketSource, open_market
 from engine.routing.tally import Tally
+from engine.routing.watch import Report, watch
 
 __all__ = [
     "Chain",
     "MarketSource",
+    "Report",
     "Routed",
     "Session",
     "SessionShape",
@@ -21,4 +23,5 @@ __all__ = [
     "SymbolFacts",
     "Tally",
     "open_market",
+    "watch",
 ]

@@ -15,7 +15,7 @@ from engine.backends.decision import Decision
 from engine.book import Book
 from engine.language.model import Rule
 from engine.language.types import ChoiceType, Value
-from engine.routing.chain import ADMISSION, ROUTING
+from engine.routing.chain import ROUTING
 from engine.routing.session import Step
 
 COUNTED = {"routes": "route", "tiers": "quality", "regimes": "atr_regime"}

@@ -96,6 +96,7 @@ _DEEP = {
 for _tag, _make in _DEEP.items():
     _CaseLoader.add_constructor(_tag, lambda _, node, make=_make: make(int(node.value)))
 _CaseLoader.add_constructor("!nested", lambda _, node: "rules: " + "[" * int(node.value) + "]" * int(node.value))
+_CaseLoader.add_constructor("!wide", lambda _, node: "".join(f"k{number}: x\n" for number in range(int(node.value))))
 _CaseLoader.add_constructor("!text", lambda _, node: str(node.value))
 _CaseLoader.add_constructor("!long", lambda _, node: _long(int(node.value)))
 _CaseLoader.add_constructor("!digits", lambda _, node: 10 ** int(node.value) - 1)
