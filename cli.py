@@ -422,8 +422,11 @@ def run(
             report = watch(market, view, speed=speed)
         print_report(console, report)
     except MarketError as error:
-        problem = str(error).partition("\n")[0]
-        _report_request(RequestError(problem, error.help), session)
+        problem = RequestError(str(error).partition("\n")[0], error.help)
+        if session.as_json:  # a line like those before it
+            click.echo(json.dumps({"error": problem.message, "help": problem.help}))
+        else:
+            _report_request(problem, session)
         return USAGE if isinstance(error, MissingExtraError) else FOUND
     return FINE
 

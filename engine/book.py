@@ -92,7 +92,7 @@ class Book:
     ) -> Decision:
         """Decide on groups taken in before, by name; a group the policy reads and that is not there is absent.
 
-        The record refers to groups by id (`Observed.id`; `Observed.json()` is what to journal, once) and holds no facts.
+        The record refers to groups by id (`Observed.id`) and holds no facts: journal `Observed.json()` once.
 
         Raises:
             FactsError: as `decide` does.

@@ -44,7 +44,7 @@ from engine.backends.intake import NAN, NEVER, Intake, Observation, intake, key_
 from engine.backends.interpreter import look
 from engine.backends.outcome import Firing, Outcome
 from engine.language.evaluate import Environment, Missing
-from engine.language.model import Binding, Fact, Group, Policy, Rule
+from engine.language.model import Binding, Fact, Group, Policy
 from engine.language.rulebook import Rulebook
 from engine.language.spelling import did_you_mean
 from engine.language.types import NumberType
@@ -175,7 +175,11 @@ class Observed:
         """A digest of the group's name, `observed_at` and facts: 16 hex digits."""
         dated = f',"observed_at":{to_json(at)}' if at != NEVER else ""
         absent = values[-1] is not None and all(gap.cause is Missing.ABSENT for gap in values[-1].values())
-        self.ref = "" if absent and not dated and len(values[-1]) == len(group.facts) else f'"{group.name}":{{"id":"{self.id}"{dated}}}'
+        self.ref = (
+            ""
+            if absent and not dated and len(values[-1]) == len(group.facts)
+            else f'"{group.name}":{{"id":"{self.id}"{dated}}}'
+        )
         """How records refer to it: a JSON member, or nothing for a group without any fact."""
 
     def json(self) -> str:
@@ -202,7 +206,9 @@ class CompiledPolicy:
         self.read = frozenset(inner for _, inner in self.groups if inner is not None)
         """Policies whose decisions this one reads."""
         decisions = (DECISIONS,) if self.read else ()
-        self.keys = frozenset((*(key for key, inner in self.groups if inner is None), "now", "symbol", "intent_id", *decisions))
+        self.keys = frozenset(
+            (*(key for key, inner in self.groups if inner is None), "now", "symbol", "intent_id", *decisions)
+        )
         self.seen_keys: set[tuple[str, ...]] = set()
         """Key layouts of facts objects that hold nothing this policy does not read."""
         names = list(policy.types())
@@ -212,9 +218,7 @@ class CompiledPolicy:
         self.vetoes = tuple(
             (len(names) + number, Fired(step.rules)) for number, step in enumerate(policy.steps) if step.hit == "veto"
         )
-        self.firings = tuple(
-            (len(names) + number, step.hit, step.rules) for number, step in enumerate(policy.steps)
-        )
+        self.firings = tuple((len(names) + number, step.hit, step.rules) for number, step in enumerate(policy.steps))
         self._intakes = tuple(intakes)
         self.values = _generate_values(self.decides)
         self._take = _generate_take(self._intakes, self.groups, self._other_decisions)
@@ -223,7 +227,11 @@ class CompiledPolicy:
         """Look at `decisions` the long way: names of policies, and what is decided by those not read."""
         if others is None:
             return _NOTHING
-        unread = {name: held for name, held in others.items() if name not in self.read} if isinstance(others, Mapping) else others
+        unread = (
+            {name: held for name, held in others.items() if name not in self.read}
+            if isinstance(others, Mapping)
+            else others
+        )
         check_names(self.rulebook, {DECISIONS: unread})
         held: Mapping[str, Any] = others
         return held
@@ -240,7 +248,9 @@ class CompiledPolicy:
     def decide(self, now: float, symbol: str | None, facts: Mapping[str, Any]) -> CompiledDecision:
         """Decide on a facts object whose names were checked."""
         observations = self._take(facts)
-        return CompiledDecision(self, now, symbol, facts.get("intent_id"), observations, self.function(now, *observations))
+        return CompiledDecision(
+            self, now, symbol, facts.get("intent_id"), observations, self.function(now, *observations)
+        )
 
     @functools.cached_property
     def direct(self) -> Callable[[float, Mapping[str, Any]], Verdict]:
@@ -259,7 +269,11 @@ class CompiledPolicy:
         """One group the long way, all names of the facts object looked at."""
         if facts.__class__ is not dict or tuple(facts) not in self.seen_keys:
             self.check_keys(facts)
-        return self._take(facts)[number] if self.groups[number][1] else self._intakes[number](facts.get(self.groups[number][0]))
+        return (
+            self._take(facts)[number]
+            if self.groups[number][1]
+            else self._intakes[number](facts.get(self.groups[number][0]))
+        )
 
     def check_keys(self, facts: Mapping[str, Any]) -> None:
         """Refuse unknown names in what this policy does not read (its own groups' intakes look at theirs)."""
@@ -319,7 +333,9 @@ _NOTHING: dict[str, Any] = {}
 
 
 def _generate_take(
-    intakes: Iterable[Intake], groups: tuple[tuple[str, str | None], ...], other_decisions: Callable[[Any], Mapping[str, Any]]
+    intakes: Iterable[Intake],
+    groups: tuple[tuple[str, str | None], ...],
+    other_decisions: Callable[[Any], Mapping[str, Any]],
 ) -> Callable[[Mapping[str, Any]], tuple[Observation, ...]]:
     """A function that takes every group of a facts object in."""
     lines = ["def take(facts):", "    get = facts.get"]
@@ -327,7 +343,10 @@ def _generate_take(
     if read:
         usual = f"others.__class__ is dict and len(others) == {len(read)}"
         usual += "".join(f" and {name!r} in others" for name in read)
-        lines += [f"    others = get({DECISIONS!r})", f"    inner = others.get if {usual} else other_decisions(others).get"]
+        lines += [
+            f"    others = get({DECISIONS!r})",
+            f"    inner = others.get if {usual} else other_decisions(others).get",
+        ]
     parts = [
         f"take_{number}(get({key!r}))" if inner is None else f"take_{number}(inner({inner!r}))"
         for number, (key, inner) in enumerate(groups)
@@ -379,7 +398,7 @@ class CompiledDecision(Decision):
 
     __slots__ = ("_compiled", "_intent_id", "_now", "_observations", "_results", "_symbol", "observed")
 
-    def __init__(  # noqa: PLR0913 - one slot each
+    def __init__(
         self,
         compiled: CompiledPolicy,
         now: float,
@@ -470,9 +489,11 @@ class CompiledDecision(Decision):
         vetoes: list[Firing] = []
         for place, hit, rules in compiled.firings:
             result = results[place]
-            matched = [rules[result]] if hit == "first" else [rule for number, rule in enumerate(rules) if result >> number & 1]
+            matched = (
+                [rules[result]]
+                if hit == "first"
+                else [rule for number, rule in enumerate(rules) if result >> number & 1]
+            )
             firings = [Firing(rule, look(rule, env).triggering) for rule in matched]
             (vetoes if hit == "veto" else fired).extend(firings)
         return Outcome(values, tuple(fired), tuple(vetoes))
-
-

@@ -272,8 +272,10 @@ def explain_leaf(leaf: Leaf, names: Mapping[str, Known], binding: Binding) -> st
     for start, (end, name, value) in sorted(places.items()):
         if isinstance(value, Missing):
             shown = f"({value})"
+        elif start in texts:
+            shown = texts[start]
         else:
-            shown = texts[start] if start in texts else show_value(value)
+            shown = show_value(value)
         text += f"{leaf.written.text[done:start]}{name} {shown}"
         done = end
     return " ".join((text + leaf.written.text[done:]).split())

@@ -105,7 +105,7 @@ def as_object(facts: Any) -> dict[str, Any]:
 
     """
     if facts.__class__ is dict:
-        return facts  # type: ignore[no-any-return]  # by its class
+        return facts
     if not isinstance(facts, Mapping):
         raise FactsError(f"facts are an object, not {type(facts).__name__}", "{now: …, symbol: …, market: {…}}")
     try:
@@ -140,7 +140,9 @@ def check_names(rulebook: Rulebook, facts: Mapping[str, Any]) -> None:
         elif key == DECISIONS:
             _check_decisions(rulebook, held)
         elif key not in _TOP_LEVEL:
-            raise FactsError(f"there is no fact group `{shown_name(key)}`", did_you_mean(shown_name(key), rulebook.groups))
+            raise FactsError(
+                f"there is no fact group `{shown_name(key)}`", did_you_mean(shown_name(key), rulebook.groups)
+            )
 
 
 def check_fact_names(group: str, held: Mapping[str, Any], known: set[str] | frozenset[str]) -> None:
@@ -165,7 +167,9 @@ def _check_decisions(rulebook: Rulebook, held: Any) -> None:
         group = read.get(f"{DECISIONS}.{name}")
         other = rulebook.policies.get(name)
         if group is None and other is None:
-            raise FactsError(f"there is no policy `{shown_name(name)}`", did_you_mean(shown_name(name), rulebook.policies))
+            raise FactsError(
+                f"there is no policy `{shown_name(name)}`", did_you_mean(shown_name(name), rulebook.policies)
+            )
         known = {fact.name for fact in group.facts} if group else set()
         known |= set(other.decides) if other else set()
         if isinstance(decided, Mapping):
@@ -216,7 +220,7 @@ def read_fact(fact: Fact, raw: Any) -> Value | Gap:
 
 
 def read_value(kind: Type, raw: Any) -> Value | Gap:
-    """A value of a type: an int that is exactly a double is a number, a bool is not, numpy scalars are what they hold."""
+    """A value of a type: an int that is exactly a double is a number, a bool is not, numpy scalars are unpacked."""
     if raw is None:
         return Gap(Missing.ABSENT)
     try:

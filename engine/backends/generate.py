@@ -20,7 +20,19 @@ from typing import Any, assert_never
 from engine.backends.facts import DECISIONS, limit
 from engine.language import model
 from engine.language.flow import NOTHING, Flow, Interval, Known
-from engine.language.model import AllOf, AnyOf, Binding, Condition, Effect, Expression, FactRef, Leaf, Policy, Rule, Step
+from engine.language.model import (
+    AllOf,
+    AnyOf,
+    Binding,
+    Condition,
+    Effect,
+    Expression,
+    FactRef,
+    Leaf,
+    Policy,
+    Rule,
+    Step,
+)
 from engine.language.rulebook import Rulebook
 from engine.language.types import ChoiceType, FlagType, NumberType, TextType
 
@@ -28,10 +40,12 @@ _LONG_SET = 60
 """A `first` set longer than this becomes a loop that is left at the first match: Python nests every `elif`."""
 
 _RESERVED = frozenset(
-    "now nan finite at abs True False None "
-    # what generate_record calls its own
-    "symbol intent_id refs ids results lost gone cause each fired vetoes why parts gaps saw shown facts headline reason ident "
-    "facts raw verdict complete take other_decisions moment convert len never quote encode sha256 gap gappy show stale invalid name repr len f".split()
+    # what generated policies use, then what generated records use
+    "now nan finite at abs True False None "  # noqa: SIM905 - fifty names in quotes read worse
+    "symbol intent_id refs ids results lost gone cause each fired vetoes why parts gaps saw shown headline reason "
+    "ident "
+    "facts raw verdict complete take moment convert never quote encode sha256 gap gappy show stale invalid "
+    "name repr len f".split()
 )
 """Names that generated functions use themselves."""
 WORD = re.compile(r"\w+")
@@ -138,7 +152,7 @@ class Expressions:
                 return _join("and" if joined else "or", parts)
         assert_never(condition)
 
-    def _later(self, item: Condition, known: Known, is_all: bool, joined: bool) -> Known:  # noqa: FBT001 - two local facts
+    def _later(self, item: Condition, known: Known, is_all: bool, joined: bool) -> Known:
         """What the items after this one may take as known in the generated expression."""
         if joined:  # Python goes on only where this one is surely as wanted
             return self._flow.matched(item, known) if is_all else self._flow.refuted(item, known)
@@ -204,11 +218,7 @@ class Expressions:
         left, right = self._operand(e.left, known), self._operand(e.right, known)
         if operator != "!=":
             return f"{left} {operator} {right}"
-        doubtful = [
-            text
-            for text, side in ((left, e.left), (right, e.right))
-            if self._flow.may_be_missing(side, known)
-        ]
+        doubtful = [text for text, side in ((left, e.left), (right, e.right)) if self._flow.may_be_missing(side, known)]
         if not doubtful:
             return f"{left} != {right}"
         if isinstance(kind, NumberType) and left.isidentifier():
@@ -269,7 +279,7 @@ class Expressions:
 
     def _operand(self, e: Expression, known: Known) -> str:
         text = self._value(e, known)
-        return text if _plain(text) or text.startswith("(") and text.endswith(")") else f"({text})"
+        return text if _plain(text) or (text.startswith("(") and text.endswith(")")) else f"({text})"
 
     def _value(self, e: Expression, known: Known) -> str:
         """A Python expression for the value, NaN where it is missing."""
@@ -306,19 +316,20 @@ class Expressions:
                 first, second = self._temporary(), self._temporary()
                 deciding = {"and": (False, False), "or": (True, True), "implies": (False, True)}[operator]
                 asked = f"({first} := {left}) is {deciding[0]} or ({second} := {right}) is {deciding[1]}"
-                return f"({deciding[1]} if {asked} else nan if {first} != {first} or {second} != {second} else {not deciding[1]})"
+                missing = f"{first} != {first} or {second} != {second}"
+                return f"({deciding[1]} if {asked} else nan if {missing} else {not deciding[1]})"
             case model.Compare(operator=operator) if isinstance(e.left.type, FlagType):
                 left, right = self._operand(e.left, known), self._operand(e.right, known)
                 first, second = self._temporary(), self._temporary()
                 asked = f"({first} := {left}) != {first} or ({second} := {right}) != {second}"
                 return f"(nan if {asked} else {first} {operator} {second})"
             case model.Member(negated=negated) if isinstance(e.operand.type, FlagType):
-                wanted, operand = self._temporary(), self._operand(e.operand, known)
+                sought, value_sought = self._temporary(), self._operand(e.operand, known)
                 names = [(self._temporary(), self._operand(element, known)) for element in e.elements]
-                found = " or ".join(f"({name} := {value}) == {wanted}" for name, value in names)
+                found = " or ".join(f"({name} := {value}) == {sought}" for name, value in names)
                 gaps = " or ".join(f"{name} != {name}" for name, _ in names)
                 outcome = f"{not negated} if {found} else nan if {gaps} else {negated}"
-                return f"(nan if ({wanted} := {operand}) != {wanted} else {outcome})"
+                return f"(nan if ({sought} := {value_sought}) != {sought} else {outcome})"
         surely, never = self._surely(e, known, wanted=True), self._surely(e, known, wanted=False)
         return f"(True if {surely} else False if {never} else nan)"
 
@@ -344,7 +355,7 @@ class Expressions:
             first, set_first = self._once(result)
             second, set_second = self._once(value)
             # Evaluated left to right: the condition sets both names before either is chosen. NaN compares false, so
-            # a missing first is chosen by falling through (unless it hides a comparison), a missing second is asked for.
+            # a missing first is chosen by falling through; a missing second is asked for.
             asked = f"{set_second} {sign} {set_first}"
             if other_doubtful:
                 asked += f" or {second} != {second}"
@@ -447,7 +458,9 @@ class _Generator(Expressions):
     def _fetch(self, group: model.Group, number: int, used: frozenset[tuple[str, str]]) -> None:
         read = [fact for fact in group.facts if (group.name, fact.name) in used]
         related = {name for relation in group.relations for name in (relation.left, relation.right)}
-        checked = [fact for fact in group.facts if fact in read or (fact.name in related and _relates(group, fact, read))]
+        checked = [
+            fact for fact in group.facts if fact in read or (fact.name in related and _relates(group, fact, read))
+        ]
         key = group.name.removeprefix(f"{DECISIONS}.")
         holder = "facts" if key == group.name else f"facts[{DECISIONS!r}]"
         aged = limit(self._binding, group.max_age)
@@ -614,7 +627,11 @@ class _Generator(Expressions):
         if rule.condition is None:
             return "", "True"
         match rule.condition:
-            case Leaf(written=model.Written(expression=model.Logical(operator="and", left=model.DecisionRef(name=name), right=right))):
+            case Leaf(
+                written=model.Written(
+                    expression=model.Logical(operator="and", left=model.DecisionRef(name=name), right=right)
+                )
+            ):
                 if rule.on_unknown == "match" and self._flow.may_be_missing(right, self._given):
                     refuted = self._surely(right, self._given, wanted=False)
                     return self.names[name], {"True": "False", "False": "True"}.get(refuted, f"not ({refuted})")
@@ -623,7 +640,9 @@ class _Generator(Expressions):
 
     def _effects(self, rule: Rule, depth: int) -> None:
         for effect in rule.effects:
-            self._emit(depth, self._effect(effect, self._value(effect.value.expression, self._gained(rule, self._given))))
+            self._emit(
+                depth, self._effect(effect, self._value(effect.value.expression, self._gained(rule, self._given)))
+            )
 
     def _effect(self, effect: Effect, value: str) -> str:
         name = self.names[effect.name]
@@ -674,8 +693,10 @@ def _tuple(values: list[str]) -> str:
 
 def _plain(text: str) -> bool:
     """True for a name or a literal: cheap to repeat, and needing no parentheses."""
-    return text.isidentifier() or text.replace(".", "", 1).replace("e", "", 1).replace("+", "", 1).isalnum() or (
-        text.startswith("'") and text.endswith("'") and text.count("'") == len("''")
+    return (
+        text.isidentifier()
+        or text.replace(".", "", 1).replace("e", "", 1).replace("+", "", 1).isalnum()
+        or (text.startswith("'") and text.endswith("'") and text.count("'") == len("''"))
     )
 
 

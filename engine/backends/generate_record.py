@@ -308,7 +308,9 @@ class _RecordGenerator(Expressions):
             template += f"{_literal(text[done:start])}{{{value}}}"
             done = end
         template += _literal(text[done:])
-        if " ".join(text.split()) == text and not any(isinstance(part.type, TextType) for part in self._refs(leaf.written.expression)):
+        if " ".join(text.split()) == text and not any(
+            isinstance(part.type, TextType) for part in self._refs(leaf.written.expression)
+        ):
             return template
         self._emit(depth, f"{prefix}_text = ' '.join(f'{template}'.split())")
         return f"{{{prefix}_text}}"
@@ -406,6 +408,11 @@ def _by_name(named: model.Fact | model.Group) -> str:
 
 def _literal(text: str) -> str:
     """Literal text for a template between single quotes."""
-    return text.replace("\\", "\\\\").replace("'", "\\'").replace("{", "{{").replace("}", "}}").replace("\n", "\\n").replace("\r", "\\r")
-
-
+    return (
+        text.replace("\\", "\\\\")
+        .replace("'", "\\'")
+        .replace("{", "{{")
+        .replace("}", "}}")
+        .replace("\n", "\\n")
+        .replace("\r", "\\r")
+    )

@@ -2,7 +2,7 @@
 
 A tuple is (observed_at, the facts in declared order, gaps): a missing fact is NaN in its place, and `gaps` is None or
 says of each missing fact why (by name). `observed_at` is minus infinity where it was not given and need not be. The
-fast way costs one chained comparison a fact; anything out of the ordinary is handed to `facts`, which is the definition.
+fast way costs one chained comparison a fact; anything out of the ordinary is handed to `facts`, the definition.
 """
 
 from __future__ import annotations

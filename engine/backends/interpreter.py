@@ -153,12 +153,12 @@ def _applied(effect: Effect, running: Value, value: Value) -> Value:
 
 def at_least(value: float, bound: float) -> float:
     """The value, raised to a lower bound."""
-    return bound if value < bound else value
+    return max(value, bound)
 
 
 def at_most(value: float, bound: float) -> float:
     """The value, lowered to an upper bound."""
-    return bound if value > bound else value
+    return min(value, bound)
 
 
 def _known(effect: Effect, env: Environment) -> Value:

@@ -34,14 +34,18 @@ class Settings:
     """Symbol to the names of its groups, sorted."""
 
 
-def ancestry(name: str, profiles: Mapping[str, ProfileDocument], library: Library, findings: Findings) -> list[ProfileDocument]:
+def ancestry(
+    name: str, profiles: Mapping[str, ProfileDocument], library: Library, findings: Findings
+) -> list[ProfileDocument]:
     """The chain of documents from the root to `name`; empty, with findings, where it is broken."""
     chain: list[ProfileDocument] = []
     document: ProfileDocument | None = profiles[name]
     while document is not None:
         if document in chain:
             assert document.extends is not None
-            findings.add("profile.cycle", document.extends.span, f"`{document.name}` extends itself", "break the circle")
+            findings.add(
+                "profile.cycle", document.extends.span, f"`{document.name}` extends itself", "break the circle"
+            )
             return []
         chain.insert(0, document)
         parent = document.extends
@@ -99,7 +103,9 @@ class _Binder:
             if name not in base and name not in given:  # one given and refused was reported there
                 message = f"`{name}` has no value in profile `{self._leaf.name}`"
                 related = Related(place, "it is declared here")
-                self._findings.add("param.no_value", self._leaf.span, message, "give it one in the base profile", related)
+                self._findings.add(
+                    "param.no_value", self._leaf.span, message, "give it one in the base profile", related
+                )
         symbols = self._membership(groups)
         bindings: dict[tuple[str, ...], Binding] = {(): self._binding((), base, groups)}
         for names in symbols.values():
@@ -133,7 +139,9 @@ class _Binder:
         owner, _, name = text.name.partition(".")
         params = self._params.get(owner)
         if params is None or name not in params:
-            if f"ruleset:{owner}" not in self._library.broken and not (owner == "facts" and self._library.vocabulary is None):
+            if f"ruleset:{owner}" not in self._library.broken and not (
+                owner == "facts" and self._library.vocabulary is None
+            ):
                 known = [f"{holder}.{param}" for holder, declared in self._params.items() for param in declared]
                 help_text = did_you_mean(text.name, known, "values are named `set.param`; remove it, or declare it")
                 self._findings.add("value.unknown", text.span, f"no rule set declares `{text.name}`", help_text)

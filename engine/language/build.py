@@ -81,7 +81,9 @@ def build_groups(vocabulary: Vocabulary, findings: Findings, usage: Usage) -> di
 def _age_parameter(vocabulary: Vocabulary, text: ExpressionText, findings: Findings, usage: Usage) -> str | None:
     tree = text.tree
     if not isinstance(tree, syntax.Parameter) or tree.ruleset is not None:
-        findings.add("vocabulary.age", text.span, "an age limit is one parameter", "write `$name` and declare it under params")
+        findings.add(
+            "vocabulary.age", text.span, "an age limit is one parameter", "write `$name` and declare it under params"
+        )
         return None
     declared = vocabulary.params.get(tree.name)
     if declared is None:
@@ -112,9 +114,7 @@ def _relations(vocabulary: Vocabulary, findings: Findings) -> dict[str, list[mod
             )
             continue
         group = holders[0]
-        facts = {
-            name: model.FactRef(0, 0, group.name, name, declared.type) for name, declared in group.facts.items()
-        }
+        facts = {name: model.FactRef(0, 0, group.name, name, declared.type) for name, declared in group.facts.items()}
         if resolve_condition(text, Scope(facts=facts), findings) is None:
             continue
         relation = model.Relation(names[0], tree.operator, names[1], text.text)
@@ -134,7 +134,9 @@ def check_ruleset(ruleset: RuleSetDocument, findings: Findings) -> bool:
                 last = ruleset.rules[-1]
                 related = Related(last.span, "the last rule is here")
                 help_text = "give it a `when`, or make it the last"
-                findings.add("first.unreachable", rule.span, f"nothing after `{rule.id}` is ever reached", help_text, related)
+                findings.add(
+                    "first.unreachable", rule.span, f"nothing after `{rule.id}` is ever reached", help_text, related
+                )
         if ruleset.rules[-1].condition is not None:
             findings.add(
                 "first.not_total",
@@ -177,7 +179,9 @@ def _check_effects(ruleset: RuleSetDocument, rule: RuleDocument, findings: Findi
         lacking = [name for name in ruleset.sets if name not in set_names]
         if lacking:
             names = ", ".join(f"`{name}`" for name in lacking)
-            findings.add("first.incomplete", rule.span, f"`{rule.id}` does not set {names}", "every rule sets every name")
+            findings.add(
+                "first.incomplete", rule.span, f"`{rule.id}` does not set {names}", "every rule sets every name"
+            )
     elif ruleset.hit == "each" and not rule.effects:
         findings.add("each.no_effect", rule.span, f"`{rule.id}` has no effect", "give it one, or remove the rule")
 
@@ -200,7 +204,10 @@ def build_policy(
     findings: Findings,
     usage: Usage,
 ) -> model.Policy | None:
-    """The policy with all names resolved; None, with findings, where that fails. `sound`: rule sets that stand alone."""
+    """The policy with all names resolved; None, with findings, where that fails.
+
+    `sound` says of each rule set whether it stands by itself.
+    """
     return _PolicyBuilder(document, library, groups, sound, findings, usage).build()
 
 
@@ -280,7 +287,7 @@ class _PolicyBuilder:
             self._document.span,
         )
 
-    def _read(self, name: str, decisions: bool, span: Span) -> model.Group | None:  # noqa: FBT001 - the document's own flag
+    def _read(self, name: str, decisions: bool, span: Span) -> model.Group | None:
         if not decisions:
             group = self._groups.get(name)
             if group is None and self._library.vocabulary is not None:
@@ -319,7 +326,9 @@ class _PolicyBuilder:
         for place in self._document.steps:
             if place.name in first:
                 related = Related(first[place.name], "it is given here first")
-                self._findings.add("name.twice", place.span, f"the step `{place.name}` is given twice", "remove one", related)
+                self._findings.add(
+                    "name.twice", place.span, f"the step `{place.name}` is given twice", "remove one", related
+                )
                 continue
             first[place.name] = place.span
             ruleset = self._library.rulesets.get(place.name)
@@ -428,16 +437,16 @@ class _PolicyBuilder:
                 self._profile(place)
         if text.claim is not None:
             typed = resolve_condition(text.claim, scope, self._findings)
-            written = typed and model.Written(text.claim.text, typed, text.claim.span)
-            return written and model.Claim(text.id, profiles, written, text.doc, text.span)
+            if typed is None:
+                return None
+            written = model.Written(text.claim.text, typed, text.claim.span)
+            return model.Claim(text.id, profiles, written, text.doc, text.span)
         if text.monotone is not None:
             of, in_, moves = text.monotone
             decided, fact = self._decisions.get(of.name), self._facts.get(in_.name)
             if decided is None or (isinstance(decided, ChoiceType) and not decided.ordered):
                 speaks_of = [
-                    name
-                    for name, kind in self._decisions.items()
-                    if not isinstance(kind, ChoiceType) or kind.ordered
+                    name for name, kind in self._decisions.items() if not isinstance(kind, ChoiceType) or kind.ordered
                 ]
                 help_text = did_you_mean(of.name, speaks_of, "it speaks of a number, a flag or an ordered choice")
                 self._findings.add("name.unknown", of.span, f"`{of.name}` is no decision with an order", help_text)
@@ -453,10 +462,10 @@ class _PolicyBuilder:
             self._profile(profile)
             self._profile(than)
             typed = resolve_condition(when, scope, self._findings)
-            written = typed and model.Written(when.text, typed, when.span)
-            return written and model.AtLeastAsStrict(
-                text.id, profiles, profile.name, than.name, written, text.doc, text.span
-            )
+            if typed is None:
+                return None
+            written = model.Written(when.text, typed, when.span)
+            return model.AtLeastAsStrict(text.id, profiles, profile.name, than.name, written, text.doc, text.span)
         return None
 
     def _profile(self, place: NamePlace) -> None:
@@ -496,7 +505,9 @@ def unused(library: Library, policies: Mapping[str, model.Policy], usage: Usage,
             if policies_unread:
                 continue  # a policy that cannot be read may well run it
             help_text = "add it to the steps of one, or remove the file"
-            findings.add("ruleset.unused", ruleset.span, f"no policy runs `{name}`", help_text, severity=Severity.WARNING)
+            findings.add(
+                "ruleset.unused", ruleset.span, f"no policy runs `{name}`", help_text, severity=Severity.WARNING
+            )
             continue
         if not any(step.ruleset == name for policy in policies.values() for step in policy.steps):
             continue  # the policy that would read its parameters is broken

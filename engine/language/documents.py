@@ -240,7 +240,9 @@ def read_document(kind: DocumentKind, source: Source, stem: str, findings: Findi
             document = reader.profile(node)
     if not isinstance(document, Vocabulary) and document.name != stem:
         where = node.entries[kind].span
-        findings.add("name.file", where, f"this file should be called `{document.name}.yaml`", f"or the {kind} `{stem}`")
+        findings.add(
+            "name.file", where, f"this file should be called `{document.name}.yaml`", f"or the {kind} `{stem}`"
+        )
         reader.sound = False
     return document if reader.sound else None
 
@@ -254,7 +256,9 @@ def read_value(scalar: Scalar, kind: Type, findings: Findings, what: str) -> Val
                 return tree.value
             if isinstance(tree, syntax.Negative) and isinstance(tree.operand, syntax.Number):
                 return -tree.operand.value
-            findings.add("value.type", scalar.span, f"{what} is a number, not `{scalar.text}`", _number_help(scalar.text))
+            findings.add(
+                "value.type", scalar.span, f"{what} is a number, not `{scalar.text}`", _number_help(scalar.text)
+            )
         case FlagType():
             if scalar.text in ("true", "false"):
                 return scalar.text == "true"
@@ -504,9 +508,7 @@ class _Reader:
         if len(bounds) < len(("min", "max")):
             return None
         if bounds[0] > bounds[1]:
-            self._refuse(
-                "type.range", node.entries["min"].span, f"min of `{key.text}` is above its max", "swap them"
-            )
+            self._refuse("type.range", node.entries["min"].span, f"min of `{key.text}` is above its max", "swap them")
             return None
         # -0.0 and 0.0 are one bound; the written sign of a zero must not reach a digest or a comparison.
         return NumberType(_text(node, "unit") or NO_UNIT, bounds[0] + 0.0, bounds[1] + 0.0)
@@ -514,7 +516,9 @@ class _Reader:
     def _choice_type(self, node: Mapping, key: Scalar) -> ChoiceType | None:
         listed = node.get("of")
         if not isinstance(listed, Sequence):
-            self._refuse("type.no_values", key.span, f"the choice `{key.text}` lacks `of`", "list its values: `of: [a, b]`")
+            self._refuse(
+                "type.no_values", key.span, f"the choice `{key.text}` lacks `of`", "list its values: `of: [a, b]`"
+            )
             return None
         values = self._names(node, "of")
         for item in listed.items:
@@ -534,7 +538,9 @@ class _Reader:
 
     def _name(self, key: Scalar, reserved: tuple[str, ...] = ()) -> None:
         if not (key.text.isidentifier() and key.text.isascii()):
-            self._refuse("shape.name", key.span, f"`{key.text}` is not a name", "letters, digits and `_`, not first a digit")
+            self._refuse(
+                "shape.name", key.span, f"`{key.text}` is not a name", "letters, digits and `_`, not first a digit"
+            )
         elif key.text in syntax.KEYWORDS or key.text in reserved:
             self._refuse("name.keyword", key.span, f"`{key.text}` is a word of the language", "choose another name")
 

@@ -158,8 +158,8 @@ def _call(expression: model.Call, env: Environment) -> Known:
 def choose(function: str, first: float, second: float) -> float:
     """`min` or `max` of two; the first of two equals (0.0 and -0.0 are equal, and differ)."""
     if function == "min":
-        return second if second < first else first
-    return second if second > first else first
+        return min(first, second)
+    return max(first, second)
 
 
 def _member(expression: model.Member, env: Environment) -> Known:

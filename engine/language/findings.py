@@ -100,9 +100,9 @@ class Findings:
 
 
 def one_line(text: str) -> str:
-    """The text with line breaks and control characters replaced, and its middle left out where it is very long.
+    r"""The text with line breaks and control characters replaced, and its middle left out where it is very long.
 
-    >>> one_line("a\\n  b")
+    >>> one_line("a\n  b")
     'a b'
     """
     if len(text) > _LONGEST:

@@ -90,7 +90,7 @@ class Flow:
             if low <= 0 <= high:
                 return "the divisor can be 0"
         low, high = self._reach(expression)
-        return None if -_MAX <= low and high <= _MAX else "the result can overflow"
+        return None if low >= -_MAX and high <= _MAX else "the result can overflow"
 
     def _reach(self, expression: Arithmetic) -> Interval:
         """The interval before overflow is cut off."""

@@ -61,7 +61,9 @@ def read_files(home: Path) -> Files:
         except (OSError, ValueError) as error:  # ValueError: a path with a NUL
             reason = "there is no such folder" if isinstance(error, FileNotFoundError) else "it cannot be read"
             where = Span(folder, 1, 1, 1, 2)
-            findings.add("file.missing", where, f"`{folder}/`: {reason}", "name another --home, or run `sluice init DIR`")
+            findings.add(
+                "file.missing", where, f"`{folder}/`: {reason}", "name another --home, or run `sluice init DIR`"
+            )
             continue
         for name in names:
             if name.startswith(".") or not name.endswith((".yaml", ".yml")):
@@ -256,7 +258,9 @@ class Workspace:
         settings = bind(chain, self.library, needed, findings)
         if not settings.policies:
             where = chain[-1].span
-            findings.add("profile.abstract", where, f"profile `{profile}` runs no policies", "list them under `policies`")
+            findings.add(
+                "profile.abstract", where, f"profile `{profile}` runs no policies", "list them under `policies`"
+            )
             return None
         policies = self._chosen(settings, findings)
         self._check_disabled(settings, findings)
@@ -339,7 +343,9 @@ class Workspace:
             related = Related(rule.span, "the rule is here")
             if ruleset.hit == "first" and rule is ruleset.rules[-1]:
                 message = f"`{name}` is the last rule of a `first` set and cannot be disabled"
-                findings.add("profile.disable", origin.span, message, "without it some input would have no decision", related)
+                findings.add(
+                    "profile.disable", origin.span, message, "without it some input would have no decision", related
+                )
             elif not remaining[owner]:
                 message = f"with `{name}` the last rule of `{owner}` is disabled"
                 findings.add("profile.disable", origin.span, message, "take the set out of the policy instead", related)
@@ -368,7 +374,7 @@ class Workspace:
             for param in ruleset.params
             if (full := f"{owner}.{param}") in binding.origins and f"${param}" in _words(text.text)
         ]
-        # The value that deviates most is the one to look at: a symbol group's before a profile's, a child's before base's.
+        # The value that deviates most is the one to look at: a symbol group's first, then the profile's own.
         origins.sort(key=lambda named: (named[1].group is None, named[1].profile != profile))
         related = [Related(origin.span, f"`{full}` is {origin.text} here") for full, origin in origins]
         group = f" for the symbol group {' + '.join(binding.groups)}" if binding.groups else ""

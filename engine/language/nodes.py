@@ -29,13 +29,15 @@ _SEQUENCE = "tag:yaml.org,2002:seq"
 _SCALAR = "tag:yaml.org,2002:str"
 
 _BRACKET = re.compile(r"[\[\]{}]")
-_DEEP_INDENT = re.compile(r"^[ ?:\-]{%d,}" % MOST_NESTING, re.MULTILINE)
+_DEEP_INDENT = re.compile(rf"^[ ?:\-]{{{MOST_NESTING},}}", re.MULTILINE)
 
 FLOW_HELP = (
     "an expression that holds a comma, `[` or `{` cannot stand in flow style: "
     "write it in block style, on a line of its own, or put it in double quotes"
 )
-QUOTE_HELP = "an expression that starts with a quote ends there for YAML: turn it round (`mode == 'x'`) or double-quote all"
+QUOTE_HELP = (
+    "an expression that starts with a quote ends there for YAML: turn it round (`mode == 'x'`) or double-quote all"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +230,9 @@ class _Builder:
             if node.tag != _SCALAR:
                 self._refuse_tag(node, scalar.span)
             if flow and scalar.style is None and node.value.count("(") != node.value.count(")"):
-                self._refuse("yaml.split_expression", scalar.span, f"YAML cut this expression at `{node.value}`", FLOW_HELP)
+                self._refuse(
+                    "yaml.split_expression", scalar.span, f"YAML cut this expression at `{node.value}`", FLOW_HELP
+                )
             return scalar
         if isinstance(node, yaml.SequenceNode):
             sequence = Sequence(self._source, [], start, end)
@@ -283,7 +287,9 @@ def _explain_yaml_error(source: Source, error: yaml.MarkedYAMLError, findings: F
         findings.add("yaml.alias", span, "anchors and aliases are not part of the language", "write it out")
         return
     if isinstance(error, yaml.composer.ComposerError) and "document" in problem:
-        findings.add("yaml.documents", span, "a file holds one document", "remove the `---` and what follows, or split it")
+        findings.add(
+            "yaml.documents", span, "a file holds one document", "remove the `---` and what follows, or split it"
+        )
         return
     if "flow" in str(error.context) or "',' or" in problem:
         findings.add("yaml.syntax", span, problem, FLOW_HELP, *related)
@@ -292,7 +298,13 @@ def _explain_yaml_error(source: Source, error: yaml.MarkedYAMLError, findings: F
     elif "\t" in text:
         findings.add("yaml.syntax", span, problem, "YAML is indented with spaces: this line holds a tab", *related)
     else:
-        findings.add("yaml.syntax", span, problem, "check the indentation and the colons of this line and the one above", *related)
+        findings.add(
+            "yaml.syntax",
+            span,
+            problem,
+            "check the indentation and the colons of this line and the one above",
+            *related,
+        )
 
 
 def _point(source: Source, mark: Mark) -> Span:
@@ -328,7 +340,7 @@ def _too_deep(source: Source, findings: Findings) -> bool:
             if isinstance(event, yaml.CollectionStartEvent):
                 depth += 1
                 if depth > MOST_NESTING:
-                    mark = event.start_mark
+                    mark: Any = event.start_mark
                     span = Span(source.name, mark.line + 1, mark.column + 1, mark.line + 1, mark.column + 2)
                     findings.add("yaml.too_deep", span, f"nested more than {MOST_NESTING} deep", "flatten it")
                     return True

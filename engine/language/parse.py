@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lark
 
@@ -68,12 +68,11 @@ def parse(text: str) -> Expression | Problem:
     if not text.strip():
         return Problem(0, max(len(text), 1), "an expression is expected here", "write a condition or a value")
     try:
-        tree = _PARSER.parse(text)
+        tree = cast("Expression", _PARSER.parse(text))  # what _Nodes made of it
     except lark.exceptions.UnexpectedInput as error:
         return _explain(text, error)
     except _BadNumberError as error:
         return Problem(error.start, error.end, "this number is too large for a double", "the largest is about 1.8e308")
-    assert not isinstance(tree, (lark.Tree, lark.Token))
     if len(text) > _MOST_OPERATORS and _depth(tree) > _MOST_OPERATORS:
         return Problem(0, len(text), f"nested more than {MOST_NESTING} deep", "split it into leaves or steps")
     return tree
@@ -109,15 +108,14 @@ _MOST_OPERATORS = 60
 def _depth(tree: Expression) -> int:
     """How deep a tree is, without recursion: what follows recurses, and must not run out of stack."""
     deepest = 0
-    waiting = [(tree, 1)]
+    waiting: list[tuple[Any, int]] = [(tree, 1)]
     while waiting:
         node, depth = waiting.pop()
         deepest = max(deepest, depth)
         for name in type(node).__slots__:
             held = getattr(node, name)
-            for child in held if isinstance(held, tuple) else (held,):
-                if isinstance(child, syntax.PLACED):
-                    waiting.append((child, depth + 1))
+            children = held if isinstance(held, tuple) else (held,)
+            waiting.extend((child, depth + 1) for child in children if isinstance(child, syntax.PLACED))
     return deepest
 
 
@@ -213,7 +211,8 @@ _PARSER = lark.Lark(
 
 def _explain(text: str, error: lark.exceptions.UnexpectedInput) -> Problem:
     token = getattr(error, "token", None)
-    at = error.pos_in_stream if error.pos_in_stream is not None and error.pos_in_stream >= 0 else len(text)
+    place: Any = error.pos_in_stream  # Lark gives None or -1 at the end of the text
+    at: int = len(text) if place is None or place < 0 else place
     word = str(token) if token is not None and token.type != "$END" else ""
     if token is not None and token.type == "$END":
         at = len(text.rstrip())

@@ -54,12 +54,12 @@ def print_condition(condition: Condition | None) -> str:
     assert_never(condition)
 
 
-def _print(expression: Expression, place: int, qualified: bool) -> str:  # noqa: FBT001 - handed down as it came
+def _print(expression: Expression, place: int, qualified: bool) -> str:
     text, binds = _form(expression, qualified)
     return text if binds >= place else f"({text})"
 
 
-def _form(expression: Expression, qualified: bool) -> tuple[str, int]:  # noqa: FBT001 - handed down as it came
+def _form(expression: Expression, qualified: bool) -> tuple[str, int]:
     def show(operand: Expression, place: int) -> str:
         return _print(operand, place, qualified)
 
@@ -96,5 +96,3 @@ def _form(expression: Expression, qualified: bool) -> tuple[str, int]:  # noqa: 
         case model.VetoedRef(ruleset=owner, rule=rule):
             return f"vetoed by {owner}.{rule}", _ATOM
     assert_never(expression)
-
-

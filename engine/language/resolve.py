@@ -62,7 +62,7 @@ class Scope:
 
 
 def resolve(text: ExpressionText, scope: Scope, findings: Findings, expected: Type | None = None) -> Expression | None:
-    """The typed expression, or None with findings. `expected` is the target's type; it only helps to read a bare name."""
+    """The typed expression, or None with findings. `expected` is the target's type: it helps to read a bare name."""
     return _Resolver(text, scope, findings).resolve(text.tree, expected)
 
 
@@ -104,7 +104,9 @@ class _Resolver:
                 return model.Constant(*at, flag, model.FLAG)
             case syntax.Text(value=literal):
                 if isinstance(expected, ChoiceType) and literal in expected.of:
-                    return self._refuse("type.mismatch", node, "a choice value is written without quotes", f"`{literal}`")
+                    return self._refuse(
+                        "type.mismatch", node, "a choice value is written without quotes", f"`{literal}`"
+                    )
                 return model.Constant(*at, literal, TextType())
             case syntax.Name():
                 return self._name(node, expected)
@@ -136,8 +138,12 @@ class _Resolver:
                 return self._vetoed(node)
         assert_never(node)
 
-    def _refuse(self, code: str, node: syntax.Expression, message: str, help_text: str, *related: Related) -> None:
+    def _refuse(
+        self, code: str, node: syntax.Expression, message: str, help_text: str, *related: Related
+    ) -> Expression | None:
+        """Keep a finding; there is no typed expression then."""
         self._findings.add(code, self._text.at(node), message, help_text, *related)
+        return None
 
     def _name(self, node: syntax.Name, expected: Type | None) -> Expression | None:
         at, name, scope = (node.start, node.end), node.name, self._scope
@@ -165,20 +171,25 @@ class _Resolver:
         if name in ("min", "max", "abs"):
             return self._refuse("name.keyword", node, f"`{name}` is a function", f"write `{name}(…)`")
         otherwise = "a policy reads the facts of the groups it lists under `reads`"
-        return self._refuse("name.unknown", node, f"nothing here is called `{name}`", did_you_mean(name, known, otherwise))
+        return self._refuse(
+            "name.unknown", node, f"nothing here is called `{name}`", did_you_mean(name, known, otherwise)
+        )
 
     def _parameter(self, node: syntax.Parameter) -> Expression | None:
         scope = self._scope
         if scope.all_params is not None:
             if node.ruleset is None:
-                return self._refuse("param.unknown", node, f"`${node.name}` lacks its rule set", f"write `$set.{node.name}`")
+                return self._refuse(
+                    "param.unknown", node, f"`${node.name}` lacks its rule set", f"write `$set.{node.name}`"
+                )
             owner, params = node.ruleset, scope.all_params.get(node.ruleset)
             if params is None:
                 help_text = did_you_mean(owner, scope.all_params)
                 return self._refuse("param.unknown", node, f"there is no rule set `{owner}` among the steps", help_text)
         elif node.ruleset is not None and node.ruleset != scope.ruleset:
             return self._refuse(
-                "param.unknown", node, "a rule set reads its own parameters only", "declare one of its own, or decide it in a step"
+                "param.unknown", node, "a rule set reads its own parameters only",
+                "declare one of its own, or decide it in a step",
             )  # fmt: skip
         else:
             owner, params = scope.ruleset, scope.params
@@ -315,11 +326,17 @@ class _Resolver:
             help_text = "ask it of a name or a sum"
             return self._refuse("presence.condition", node, "a condition is neither known nor missing", help_text)
         if not any(isinstance(part, (model.FactRef, model.Arithmetic)) for part in model.walk(operand)):
-            return self._refuse("presence.always", node, "this is always known", "only facts, and sums of them, can be missing")
+            return self._refuse(
+                "presence.always", node, "this is always known", "only facts, and sums of them, can be missing"
+            )
         return model.Presence(node.start, node.end, operand, node.known)
 
     def _logical(
-        self, node: syntax.And | syntax.Or | syntax.Implies, operator: str, left: syntax.Expression, right: syntax.Expression
+        self,
+        node: syntax.And | syntax.Or | syntax.Implies,
+        operator: str,
+        left: syntax.Expression,
+        right: syntax.Expression,
     ) -> Expression | None:
         first, second = self._flag(left), self._flag(right)
         if first is None or second is None:

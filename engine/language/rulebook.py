@@ -18,7 +18,7 @@ _DIGITS = 16
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rulebook:
-    """Everything needed to decide: policies, values for each combination of symbol groups, and where all of it stands."""
+    """Everything needed to decide: policies, values for each combination of symbol groups, and where all of it is."""
 
     profile: str
     version: str
@@ -105,5 +105,3 @@ def _type(kind: Type) -> str:
             return f"choice {of} {ordered}"
         case _:
             return type(kind).__name__
-
-

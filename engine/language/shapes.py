@@ -154,7 +154,10 @@ SHAPES: dict[str, Shape] = {
         {"values": ("map", "value"), "disable": ("list", "disabled"), "symbols": ("map", "symbol_group")},
     ),
     "value": Shape(
-        {"value": _required({"type": "string", "meta": {"json": {"type": ["number", "boolean", "string"]}}}), "why": _TEXT},
+        {
+            "value": _required({"type": "string", "meta": {"json": {"type": ["number", "boolean", "string"]}}}),
+            "why": _TEXT,
+        },
         scalar=True,
     ),
     "disabled": Shape({"rule": _required(_TEXT), "why": _TEXT}),
@@ -242,7 +245,7 @@ def _skeleton(node: Node, shape: Shape | None, key: str = "") -> _Skeleton:
     return (
         "map",
         *(
-            (name, type(item).__name__ if name in parts and item else _skeleton(item, None, name), _empty(item))
+            (name, type(item).__name__ if name in parts else _skeleton(item, None, name), _empty(item))
             for name, item in node.entries.items()
         ),
     )
@@ -272,17 +275,19 @@ def _verdict(kind: str, skeleton: _Skeleton) -> tuple[_Problem, ...]:
     return tuple(problems)
 
 
-def _sample(skeleton: Any, name: str = "") -> Any:
+def _sample(skeleton: Any) -> Any:
     """A document of this skeleton."""
     if isinstance(skeleton, str):
         if skeleton.startswith("="):
             return skeleton[1:]
-        return {"name": "name", "!": "!", "": "", "text": "text", "Mapping": {"x": ""}, "Sequence": [""]}.get(skeleton, "text")
+        return {"name": "name", "!": "!", "": "", "text": "text", "Mapping": {"x": ""}, "Sequence": [""]}.get(
+            skeleton, "text"
+        )
     if skeleton[0] == "list":
         return [_sample(item) for item in skeleton[1:]]
     result: dict[str, Any] = {}
     for key, item, empty in skeleton[1:]:
-        sample = _sample(item, key)
+        sample = _sample(item)
         if item in ("Mapping", "Sequence"):
             sample = ({} if empty else {"x": ""}) if item == "Mapping" else ([] if empty else [""])
         result[key] = sample
@@ -326,10 +331,14 @@ def _report(kind: str, node: Mapping, problem: _Problem, findings: Findings) -> 
     elif problem.rule == "allowed":
         text = here.text if isinstance(here, Scalar) else ""
         listed = "it is one of " + ", ".join(str(value) for value in problem.constraint)
-        findings.add("shape.value", here.span, f"`{last}` cannot be `{text}`", did_you_mean(text, problem.constraint, listed))
+        findings.add(
+            "shape.value", here.span, f"`{last}` cannot be `{text}`", did_you_mean(text, problem.constraint, listed)
+        )
     elif problem.rule == "regex":
         text = here.text if isinstance(here, Scalar) else ""
-        findings.add("shape.name", here.span, f"`{text}` is not a name", "letters, digits and `_`, not starting with a digit")
+        findings.add(
+            "shape.name", here.span, f"`{text}` is not a name", "letters, digits and `_`, not starting with a digit"
+        )
     else:
         findings.add("shape.empty", here.span, f"`{last}` is empty", "give at least one entry, or remove the key")
 

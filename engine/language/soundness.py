@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from engine.language import model
 from engine.language.findings import Findings, Related, Span
 from engine.language.flow import NOTHING, Flow, Interval, Known
-from engine.language.model import Arithmetic, Binding, Effect, Rule, Step, Written
+from engine.language.model import Arithmetic, Binding, Rule, Step, Written
 from engine.language.printer import print_number
 from engine.language.types import NumberType
 
@@ -71,10 +71,11 @@ class _StepCheck:
                         if isinstance(part, model.FactRef) and part not in known
                     }
                 )
+                named = " or ".join(f"`{fact}`" for fact in facts)
                 self._findings.add(
                     "unknown.unstated",
                     rule.span,
-                    f"`{rule.id}` does not say what happens while {' or '.join(f'`{fact}`' for fact in facts)} is missing",
+                    f"`{rule.id}` does not say what happens while {named} is missing",
                     "say `unknown: skip` or `unknown: match`, on the rule or its set, or test `is known` first",
                 )
             if rule.on_unknown != "match" or not can_be_unknown:
@@ -138,7 +139,9 @@ class _StepCheck:
                     low, high = self._flow.after((low, high), effect, certain=rule.condition is None)
                     if not (math.isfinite(low) and math.isfinite(high)):
                         message = f"the running value of `{name}` can overflow here"
-                        self._findings.add("interval.overflow", effect.value.span, message, "narrow the ranges it is made of")
+                        self._findings.add(
+                            "interval.overflow", effect.value.span, message, "narrow the ranges it is made of"
+                        )
                         return
 
 

@@ -169,6 +169,22 @@ PLACED = _Placed
 """What every node is an instance of."""
 
 KEYWORDS = frozenset(
-    ("true", "false", "and", "or", "not", "implies", "in", "is", "missing", "known", "min", "max", "abs", "vetoed", "by")
+    (
+        "true",
+        "false",
+        "and",
+        "or",
+        "not",
+        "implies",
+        "in",
+        "is",
+        "missing",
+        "known",
+        "min",
+        "max",
+        "abs",
+        "vetoed",
+        "by",
+    )
 )
 """Words that name nothing else. `null` and the YAML 1.1 words are ordinary text."""

@@ -80,7 +80,7 @@ def describe_unit(unit: Unit) -> str:
 
 
 def common_unit(left: Unit, right: Unit) -> Unit | None:
-    """The unit of a sum, a comparison or a `min`: both the same, a bare number taking its partner's; None if they differ.
+    """The unit of a sum, a comparison or a `min`, a bare number taking its partner's; None if they differ.
 
     >>> common_unit("bps", "any"), common_unit("bps", "ms")
     ('bps', None)

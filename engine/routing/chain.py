@@ -1,7 +1,8 @@
 """The chain an intent goes through: admission says how much of it may be sent, routing how.
 
-In: a facts object that holds every group known. Out: the decisions, in order. Each policy is handed the groups it
-reads, and routing what admission decided; what any of it means is for the rules.
+In: a facts object that holds every group known. Out: the decisions, in order. Each policy is handed what it reads, and
+routing what admission decided; what any of it means is for the rules. A fact that the vocabulary of the home does not
+declare is left out here: no rule could read it, and a home may well declare less than is measured.
 """
 
 from __future__ import annotations
@@ -39,8 +40,11 @@ class Chain:
         self.book = book
         self._admits = ADMISSION in book.policies
         self._reads = {
-            name: tuple(group.name for group in book.policy(name).groups)
-            for name in (*([ADMISSION] if self._admits else []), ROUTING)
+            name: {
+                group.name: frozenset((*(fact.name for fact in group.facts), "observed_at"))
+                for group in book.policy(name).groups
+            }
+            for name in ((ADMISSION, ROUTING) if self._admits else (ROUTING,))
         }
 
     def decide(self, facts: Mapping[str, Any]) -> Routed:
@@ -51,8 +55,11 @@ class Chain:
 
     def _for(self, policy: str, facts: Mapping[str, Any]) -> dict[str, Any]:
         handed = {name: facts[name] for name in ("now", "symbol", "intent_id")}
-        for group in self._reads[policy]:
+        for group, declared in self._reads[policy].items():
             key = group.partition(".")[0]
-            if key in facts:
-                handed[key] = facts[key]
+            held = facts.get(key)
+            if held is None or key == DECISIONS or held.keys() <= declared:
+                handed[key] = held
+            else:
+                handed[key] = {name: value for name, value in held.items() if name in declared}
         return handed

@@ -130,7 +130,7 @@ class Columns:
         longest = {
             name: max((len(kind) for kind in (*kinds, name[:-1])), default=1) for name, kinds in tally.kinds.items()
         }
-        symbol = min(max((cell_len(symbol) for symbol in (*tally.by_symbol, "symbol"))), _MOST_SYMBOL)
+        symbol = min(max(cell_len(symbol) for symbol in (*tally.by_symbol, "symbol")), _MOST_SYMBOL)
         self._gap = "  " if self.full else " "
         self._columns = (
             ("UTC", 19 if self.full else 8, "left"),
@@ -292,15 +292,29 @@ def print_report(console: Console, report: Report) -> None:
     for name, kinds in tally.kinds.items():
         if kinds:
             parts = [f"{kind} {_share(tally.all.values[name][kind], tally.all.decisions)}" for kind in kinds]
-            _print_labelled(console, name, "   ".join(parts))
+            _print_parts(console, name, parts)
     _print_labelled(console, "admission", _admission(tally))
     console.print()
     _print_gates(console, tally)
     _print_symbols(console, report)
 
 
+def _print_parts(console: Console, label: str, parts: Iterable[str]) -> None:
+    """Parts side by side, none of them broken at the edge of the screen."""
+    lines = [""]
+    for part in parts:
+        more = f"{lines[-1]}   {part}" if lines[-1] else part
+        if lines[-1] and _LABEL_CELLS + cell_len(more) > console.width:
+            lines.append(part)
+        else:
+            lines[-1] = more
+    for line in lines:
+        console.print(Text.assemble((f"{label:<{_LABEL_CELLS}}", "bold"), line), soft_wrap=True)
+        label = ""
+
+
 def _share(part: int, whole: int) -> str:
-    return f"{part:,} ({part / whole:.0%})" if whole else "0"
+    return f"{part:,} ({part / whole:.1%})" if whole else "0"
 
 
 def _admission(tally: Tally) -> str:
@@ -320,7 +334,7 @@ def _print_gates(console: Console, tally: Tally) -> None:
         times = vetoes[rule.full_id]
         if times:
             place = f"{rule.span.file}:{rule.span.line}"
-            table.add_row(printable(rule.full_id), f"{times:,}", f"{times / tally.all.decisions:.0%}", place)
+            table.add_row(printable(rule.full_id), f"{times:,}", f"{times / tally.all.decisions:.1%}", place)
     if table.row_count:
         console.print(table)
     quiet = [rule.full_id for rule in tally.gates if not vetoes[rule.full_id]]
