@@ -1,7 +1,7 @@
 """Homes of any size that look like real ones: what `load.py` loads, and tests may.
 
-Rule sets of 50 rules take turns: a tier of telemetry (`first`), an offset that steps add up to (`each`), gates (`veto`).
-Every three of them share a fact group. Each set has about fifteen parameters, which the profile binds; each rule an id,
+Rule sets of 50 rules take turns: a tier of telemetry (`first`), an offset that steps add up to (`each`), gates
+(`veto`). Every three of them share a fact group. Each set has about fifteen parameters, which the profile binds; each rule an id,
 a condition of one to three leaves, and a reason why.
 """
 
@@ -55,7 +55,8 @@ def _vocabulary(groups: int) -> Iterator[str]:
         yield "    max_age_s: $max_age_s"
         yield "    facts:"
         for name, (unit, low, high) in _FACTS.items():
-            yield f"      {name}_{group}: {{type: number, unit: {unit}, min: {low}, max: {high}, doc: as measured there}}"
+            declared = f"type: number, unit: {unit}, min: {low}, max: {high}"
+            yield f"      {name}_{group}: {{{declared}, doc: as measured there}}"
 
 
 def _policy(sets: list[_Set]) -> Iterator[str]:
@@ -127,7 +128,8 @@ class _Set:
                     yield f"      {'any' if number % 2 else 'all'}:"
                     yield f"        - slippage_bps_{group} >= $slippage_{number % 5}"
                     yield f"        - fallback_ratio_{group} >= $fallback_{number % 4}"
-                    yield f"        - latency_ms_{group} >= $latency_{number % 3} or sample_count_{group} < $samples_{number % 2}"
+                    yield f"        - latency_ms_{group} >= $latency_{number % 3}"
+                    yield f"        - sample_count_{group} < $samples_{number % 2}"
                 yield f"    set: {{{self.result}: {tier}}}"
             case "each":
                 yield f"    when: tier_{group} == {tier} and fill_ratio_{group} > $fill_{number % 5}"

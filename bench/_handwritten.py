@@ -1,8 +1,8 @@
 """The routing policy under the prod profile, written by hand: what the compiled backend is measured against.
 
 `natural` is the function a good engineer writes without rules: a facts object in, a dict of strings, flags and numbers
-and a list of veto ids out, one helper per thought, thresholds as constants. `tuned_limit` takes prepared values (floats,
-flags; NaN where missing) as arguments and returns a tuple and a bit mask of vetoes: what is left when only deciding is
+and a list of veto ids out, one helper per thought, thresholds as constants. `tuned_limit` takes prepared values
+(floats, flags; NaN where missing) as arguments and returns a tuple and a bit mask of vetoes: what is left when only deciding is
 measured. `tuned` takes the same facts object as `natural`, reads and tests it inline, and gives that to `tuned_limit`;
 the mask becomes ids through a memo.
 
@@ -13,6 +13,7 @@ declared are not refused (`tuned_refusing` does that too), and no cause of a mis
 give a reason. Numpy scalars and mappings other than dicts are not taken.
 """
 
+# ruff: noqa: PLR0124 - comparing with itself is the fastest way to see NaN
 from __future__ import annotations
 
 import math
@@ -446,7 +447,8 @@ def tuned(facts: dict[str, Any]) -> Tuned:
             held["observed_at"],
         )
     except (KeyError, TypeError):
-        filled, lost, slippage_p50, slippage_p95, ack_p50, ack_p95, samples, at = _held(facts.get("telemetry"), _TELEMETRY)
+        held = _held(facts.get("telemetry"), _TELEMETRY)
+        filled, lost, slippage_p50, slippage_p95, ack_p50, ack_p95, samples, at = held
     if at.__class__ is not float:
         at = _moment(at)
     if -5.0 <= now - at <= 900.0:
@@ -567,8 +569,8 @@ def tuned_refusing(facts: dict[str, Any]) -> Tuned:
         raise KeyError(*(facts.keys() - _TOP_LEVEL))
     for name, declared in _DECLARED:
         held = facts.get(name)
-        if held.__class__ is dict and not held.keys() <= declared:  # type: ignore[union-attr]  # a dict by the first test
-            raise KeyError(*(held.keys() - declared))  # type: ignore[union-attr]  # as above
+        if held.__class__ is dict and not held.keys() <= declared:
+            raise KeyError(*(held.keys() - declared))
     decisions = facts.get("decisions")
     if decisions:
         held = decisions.get("admission")
@@ -638,10 +640,12 @@ def tuned_limit(
 ) -> tuple[tuple[Any, ...], int]:
     """Decide routing on prepared values: a number that is missing is NaN, a flag that is missing anything but a bool.
 
-    Returns the values of `DECIDED` and the vetoes as a bit mask over `VETO_IDS` (`veto_ids` turns it into ids). What the profile switches off (probes,
+    Returns the values of `DECIDED` and the vetoes as a bit mask over `VETO_IDS` (`veto_ids` turns it
+    into ids). What the profile switches off (probes,
     dropping the reduce-only flag) is left out.
     """
-    measured = samples == samples  # NaN, a missing number, is the one that differs from itself
+    # A number that differs from itself is NaN, so it is missing.
+    measured = samples == samples
     mask = 0
 
     if atr_ratio < 1.5:

@@ -145,7 +145,8 @@ def _bars(random: Random, now: float) -> Facts:
 
 
 def _telemetry(random: Random, now: float) -> Facts:
-    filled, lost, slippage, latency, _ = random.choices(list(_TIERS.values()), [tier[-1] for tier in _TIERS.values()])[0]
+    tiers = list(_TIERS.values())
+    filled, lost, slippage, latency, _ = random.choices(tiers, [tier[-1] for tier in tiers])[0]
     p95 = random.uniform(*slippage)
     p50 = p95 * random.uniform(0.1, 0.8)
     ack = float(round(random.uniform(*latency)))

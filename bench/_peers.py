@@ -13,10 +13,11 @@ something missing is false. It is printed in the peer's own language, with the t
 - `cel`: one program; steps are bound by the `map` macro over a list of one, since CEL knows no assignment.
 - `rule-engine`: one rule a step, each result handed to the next; it has no assignment either.
 - `json-logic`: one rule a step, as above.
-- `clips`: one defrule a rule, decisions are facts; the environment is reset between decisions.
+- `clips`: a defrule for each rule, in agenda order by salience; decisions are facts, and the environment is reset for
+  each. Results are handed to a Python function by a last rule: reading them back as facts is several times as slow.
 
-zen and rule-engine calculate in decimals and keep 16 digits, so peers get facts rounded to six decimals (`rounded`), and
-the numbers that come out are compared to nine. Everything else is compared exactly.
+zen and rule-engine calculate in decimals and keep 16 digits, so peers get facts rounded to six decimals (`rounded`),
+and the numbers that come out are compared to nine. Everything else is compared exactly.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ import importlib.util
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
-from _handwritten import DECIDED, VETO_IDS
+from bench._handwritten import DECIDED
 
 Cleaned = dict[str, Any]
 """What is known, by fact; None for what is missing."""
@@ -67,13 +69,6 @@ class Peer:
     """What is timed: cleaned facts in, the engine's own kind of result out."""
     read: Callable[[Any], tuple[dict[str, Any], tuple[str, ...]]]
     """The decided values and veto ids in such a result (not timed)."""
-    decides: tuple[str, ...] = DECIDED
-    """What it decides: the whole policy, or a part of it."""
-
-    @property
-    def whole(self) -> bool:
-        """Whether it decides the whole policy."""
-        return self.decides == DECIDED
 
 
 def rounded(facts: dict[str, Any]) -> dict[str, Any]:
@@ -204,7 +199,9 @@ def _print(e: ast.expr, dialect: Dialect) -> str:
             asked = [
                 f"{side.id} != null {dialect.conjunction} "
                 for side in (left, right)
-                if isinstance(side, ast.Name) and side.id not in _NEVER_MISSING and not isinstance(op, (ast.Eq, ast.NotEq))
+                if isinstance(side, ast.Name)
+                and side.id not in _NEVER_MISSING
+                and not isinstance(op, (ast.Eq, ast.NotEq))
             ]
             return f"({''.join(asked)}{text})" if asked else text
         case ast.Constant(bool() as flag):
@@ -251,7 +248,7 @@ def zen_source() -> str:
 
 def zen_expression() -> Peer:
     """ZEN, compiled once."""
-    import zen
+    import zen  # noqa: PLC0415 - only where it is installed
 
     return Peer("zen expression", zen.compile_expression(zen_source()).evaluate, _read_object)
 
@@ -270,14 +267,14 @@ def cel_source() -> str:
 
 def cel_program() -> Peer:
     """CEL, compiled once."""
-    import cel
+    import cel  # noqa: PLC0415 - only where it is installed
 
     return Peer("cel", cel.compile(cel_source()).execute, _read_object)
 
 
 def rule_engine_rules() -> Peer:
     """rule-engine: one rule a step."""
-    import rule_engine
+    import rule_engine  # noqa: PLC0415 - only where it is installed
 
     context = rule_engine.Context()
     steps = {name: rule_engine.Rule(_print(_parse(text), _WORDS), context=context) for name, text in STEPS.items()}
@@ -330,7 +327,7 @@ def _logic(e: ast.expr) -> Any:
 
 def json_logic_rules() -> Peer:
     """JsonLogic: one rule a step."""
-    from json_logic import jsonLogic
+    from json_logic import jsonLogic  # noqa: PLC0415 - only where it is installed
 
     steps = {name: _logic(_parse(text)) for name, text in STEPS.items()}
     vetoes = {"merge": [{"if": [_logic(_parse(text)), name, []]} for name, text in VETOES.items()]}
@@ -353,7 +350,9 @@ def json_logic_rules() -> Peer:
 _ANY = ""
 
 
-def _table(name: str, inputs: list[str], outputs: list[str], rows: list[list[str]], hit: str = "first") -> dict[str, Any]:
+def _table(
+    name: str, inputs: list[str], outputs: list[str], rows: list[list[str]], hit: str = "first"
+) -> dict[str, Any]:
     """A decision table: each row holds a cell an input, then one an output."""
     columns = [*(f"i{number}" for number in range(len(inputs))), *(f"o{number}" for number in range(len(outputs)))]
     return {
@@ -444,14 +443,14 @@ def zen_graph() -> dict[str, Any]:
     names = [node["id"] for node in nodes]
     edges = [
         {"id": f"{source}-{target}", "type": "edge", "sourceId": source, "targetId": target}
-        for source, target in zip(names, names[1:], strict=False)
+        for source, target in pairwise(names)
     ]
     return {"nodes": nodes, "edges": edges}
 
 
 def zen_tables() -> Peer:
     """The graph in an engine with a static loader."""
-    import zen
+    import zen  # noqa: PLC0415 - only where it is installed
 
     evaluate = zen.ZenEngine({"loader": {"type": "static", "content": {"routing": zen_graph()}}}).evaluate
 
@@ -465,6 +464,8 @@ def zen_tables() -> Peer:
 
 _CLIPS = """
 (deftemplate seen {slots})
+(defglobal ?*vetoes* = (create$))
+(deffunction object (?id) (bind ?*vetoes* (create$ ?*vetoes* ?id)) (assert (veto ?id)))
 (deffunction at-least (?value ?limit) (and (numberp ?value) (>= ?value ?limit)))
 (deffunction at-most (?value ?limit) (and (numberp ?value) (<= ?value ?limit)))
 (deffunction above (?value ?limit) (and (numberp ?value) (> ?value ?limit)))
@@ -498,7 +499,8 @@ _CLIPS = """
 
 (defrule stance (declare (salience 80))
   (quality ?q) (atr_regime ?r) (seen (tuned_maker_first ?t) (tuned_bias_delta ?d))
-  => (assert (maker_first (if (or (eq ?q broken) (and (eq ?q degraded) (eq ?r panic)) (eq ?t FALSE)) then FALSE else TRUE)))
+  => (bind ?never (or (eq ?q broken) (and (eq ?q degraded) (eq ?r panic)) (eq ?t FALSE)))
+     (assert (maker_first (if ?never then FALSE else TRUE)))
      (bind ?bias (if (eq ?q good) then 0.25 else (if (eq ?q ok) then 0.5 else 0.75)))
      (if (and (numberp ?d) (or (eq ?q good) (eq ?q ok))) then (bind ?bias (max 0.0 (min 1.0 (+ ?bias ?d)))))
      (assert (bias ?bias)))
@@ -526,72 +528,69 @@ _CLIPS = """
      (assert (offset_bps ?o)))
 
 (defrule maker_not_requested (declare (salience 52))
-  (seen (maker_requested ~TRUE)) => (assert (veto hard_gates.maker_not_requested)))
+  (seen (maker_requested ~TRUE)) => (object hard_gates.maker_not_requested))
 (defrule policy_disables_maker (declare (salience 51))
-  (maker_first FALSE) => (assert (veto hard_gates.policy_disables_maker)))
+  (maker_first FALSE) => (object hard_gates.policy_disables_maker))
 (defrule bias_prefers_taker (declare (salience 50))
-  (taker_bias prefer_taker) => (assert (veto hard_gates.bias_prefers_taker)))
+  (taker_bias prefer_taker) => (object hard_gates.bias_prefers_taker))
 (defrule reduce_only (declare (salience 49))
-  (seen (reduce_only ~FALSE)) => (assert (veto hard_gates.reduce_only)))
+  (seen (reduce_only ~FALSE)) => (object hard_gates.reduce_only))
 (defrule maker_qty_invalid (declare (salience 48))
-  (seen (maker_qty ?q&:(not (above ?q 0.0)))) => (assert (veto hard_gates.maker_qty_invalid)))
+  (seen (maker_qty ?q&:(not (above ?q 0.0)))) => (object hard_gates.maker_qty_invalid))
 (defrule maker_price_invalid (declare (salience 47))
-  (seen (maker_price nil)) => (assert (veto hard_gates.maker_price_invalid)))
+  (seen (maker_price nil)) => (object hard_gates.maker_price_invalid))
 (defrule book_missing (declare (salience 46))
   (seen (bid ?b) (ask ?a) (spread_bps ?s&:(or (eq ?b nil) (eq ?a nil) (eq ?s nil))))
-  => (assert (veto hard_gates.book_missing)))
+  => (object hard_gates.book_missing))
 (defrule spread_too_wide (declare (salience 45))
-  (seen (spread_bps ?s&:(above ?s 12.0))) => (assert (veto hard_gates.spread_too_wide)))
+  (seen (spread_bps ?s&:(above ?s 12.0))) => (object hard_gates.spread_too_wide))
 (defrule telemetry_stale (declare (salience 44))
-  (seen (sample_count nil)) => (assert (veto hard_gates.telemetry_stale)))
+  (seen (sample_count nil)) => (object hard_gates.telemetry_stale))
 (defrule breaker_open (declare (salience 43))
-  (seen (maker_paused ~FALSE)) => (assert (veto hard_gates.breaker_open)))
+  (seen (maker_paused ~FALSE)) => (object hard_gates.breaker_open))
 (defrule maker_qty_above_admitted (declare (salience 42))
   (seen (admitted_qty ?a) (maker_qty ?q&:(and (numberp ?q) (or (not (numberp ?a)) (> ?q ?a)))))
-  => (assert (veto hard_gates.maker_qty_above_admitted)))
+  => (object hard_gates.maker_qty_above_admitted))
 (defrule quality_not_good (declare (salience 41))
-  (quality ~good) => (assert (veto maker_gates.quality_not_good)))
+  (quality ~good) => (object maker_gates.quality_not_good))
 
 (defrule taker (declare (salience 31)) (exists (veto ?)) => (assert (maker_allowed FALSE)) (assert (route taker)))
 (defrule maker (declare (salience 30)) (not (veto ?)) => (assert (maker_allowed TRUE)) (assert (route maker)))
+(defrule answer (declare (salience 10))
+  (quality ?q) (atr_regime ?r) (maker_first ?m) (bias ?b) (taker_bias ?t) (offset_bps ?o) (probe ?p)
+  (maker_allowed ?a) (route ?w) (keep_reduce_only ?k) (protection_bps ?x)
+  => (answer ?q ?r ?m ?b ?t ?o ?p ?a ?w ?k ?x (create$ ?*vetoes*)))
 (deffacts fixed (probe FALSE) (keep_reduce_only TRUE) (protection_bps 15.0))
 """
 
 
 def clips_rules() -> Peer:
     """CLIPS, its constructs loaded once."""
-    import clips
+    import clips  # noqa: PLC0415 - only where it is installed
+
+    answers: list[tuple[Any, ...]] = []
+
+    def answer(*values: Any) -> None:
+        answers.append(values)
 
     environment = clips.Environment()
+    environment.define_function(answer)
     slots = " ".join(f"(slot {name})" for name in READ)
-    for construct in re.split(r"\n(?=\(def)", _CLIPS.replace("{slots}", slots)):
-        if construct.strip():
-            environment.build(construct)
+    for construct in re.split(r"\n(?=\(def)", _CLIPS.replace("{slots}", slots).strip()):
+        environment.build(construct)
     assert_seen = environment.find_template("seen").assert_fact
-    reset, run, facts_now = environment.reset, environment.run, environment.facts
-    missing = clips.Symbol("nil")
-    flags = {None: missing, True: clips.Symbol("TRUE"), False: clips.Symbol("FALSE")}
+    reset, run = environment.reset, environment.run
+    words = {None: clips.Symbol("nil"), True: clips.Symbol("TRUE"), False: clips.Symbol("FALSE")}
 
-    def decide(facts: Cleaned) -> tuple[dict[str, Any], tuple[str, ...]]:
+    def decide(facts: Cleaned) -> tuple[Any, ...]:
         reset()
-        assert_seen(**{
-            name: missing if value is None else value if value.__class__ is float else flags[value]
-            for name, value in facts.items()
-        })
+        assert_seen(**{name: value if value.__class__ is float else words[value] for name, value in facts.items()})
         run()
-        decided: dict[str, Any] = {}
-        vetoes: list[str] = []
-        for fact in facts_now():
-            name = fact.template.name
-            if name == "veto":
-                vetoes.append(fact[0])
-            elif name != "seen":
-                decided[name] = fact[0]
-        return decided, tuple(vetoes)
+        return answers.pop()
 
-    def read(decided: tuple[dict[str, Any], tuple[str, ...]]) -> tuple[dict[str, Any], tuple[str, ...]]:
-        values, vetoes = decided
-        return {name: _plain(values[name]) for name in DECIDED}, tuple(str(veto) for veto in vetoes)
+    def read(values: tuple[Any, ...]) -> tuple[dict[str, Any], tuple[str, ...]]:
+        *decided, vetoes = values
+        return dict(zip(DECIDED, map(_plain, decided), strict=True)), tuple(map(str, vetoes))
 
     return Peer("clips", decide, read)
 

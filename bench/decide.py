@@ -21,10 +21,10 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from _handwritten import DECIDED, Tuned, natural, prepared, tuned, tuned_limit, tuned_refusing, veto_ids
-from _inputs import COUNT, Facts, routing_facts
-from _measure import Contender, Reach, Report, run, side_by_side
-from _peers import READ, Cleaned, absent_peers, installed_peers, rounded
+from bench._handwritten import DECIDED, Tuned, natural, prepared, tuned, tuned_limit, tuned_refusing, veto_ids
+from bench._inputs import COUNT, Facts, routing_facts
+from bench._measure import Contender, Reach, Report, run, side_by_side
+from bench._peers import READ, Cleaned, absent_peers, installed_peers, rounded
 
 from engine import Book, load
 from engine.backends.compiled import Verdict
@@ -61,7 +61,9 @@ def same(name: str, expected: Iterable[Answer], answers: Iterable[Answer]) -> No
 
 
 def _difference(right: Answer, got: Answer) -> str:
-    values = [f"{key} {got[0].get(key)!r}, not {value!r}" for key, value in right[0].items() if got[0].get(key) != value]
+    values = [
+        f"{key} {got[0].get(key)!r}, not {value!r}" for key, value in right[0].items() if got[0].get(key) != value
+    ]
     vetoes = [] if right[1] == got[1] else [f"vetoes {list(got[1])}, not {list(right[1])}"]
     return "; ".join([*values, *vetoes]) or "it answers more than was asked"
 
@@ -188,6 +190,7 @@ def report_ours(report: Report, ours: Compiled, inputs: list[Facts], rounds: int
     report.add("decision / natural", times.ratio("decision", "natural"), "x")
     report.add("interpreter / decision", slow.ratio("interpreter", "decision"), "x")
 
+
 def report_peers(report: Report, ours: Compiled, inputs: list[Facts], rounds: int) -> None:
     """Check and time whatever other engines are installed, on cleaned facts, beside ours on groups taken in before."""
     decisions = [ours.book.decide(POLICY, facts) for facts in inputs]
@@ -201,22 +204,19 @@ def report_peers(report: Report, ours: Compiled, inputs: list[Facts], rounds: in
     if not peers:
         return
     report.note(f"{', '.join(peer.name for peer in peers)} agree on the same inputs, rounded to six decimals")
-    times = side_by_side(
-        [
-            Contender("observed", ours.decide_observed, [ours.observe(facts) for facts in inputs]),
-            Contender("verdict", ours.verdict, inputs),
-            *(Contender(peer.name, peer.decide, cleaned) for peer in peers),
-        ],
-        rounds=max(rounds // 2, 1),
-        batch=_SLOW_BATCH,
-    )
+    observed = Contender("observed", ours.decide_observed, [ours.observe(facts) for facts in inputs])
+    verdict = Contender("verdict", ours.verdict, inputs)
+    ratios: dict[str, float] = {}
     for peer in peers:
+        contenders = [observed, verdict, Contender(peer.name, peer.decide, cleaned)]
+        times = side_by_side(contenders, rounds=max(rounds // 4, 1), batch=_BATCH)
         report.add(f"{peer.name}_us", times.micros(peer.name), "us")
         report.add(f"{peer.name} / verdict", times.ratio(peer.name, "verdict"), "x")
-        report.add(f"{peer.name} / observed", times.ratio(peer.name, "observed"), "x")
-    fastest = min(peers, key=lambda peer: times.micros(peer.name))
-    report.note(f"the fastest peer is {fastest.name}")
-    report.add("fastest peer / observed", times.ratio(fastest.name, "observed"), "x", Reach(">=", 15))
+        ratios[peer.name] = times.ratio(peer.name, "observed")
+        report.add(f"{peer.name} / observed", ratios[peer.name], "x")
+    fastest = min(ratios, key=ratios.__getitem__)
+    report.note(f"the fastest peer is {fastest}")
+    report.add("fastest peer / observed", ratios[fastest], "x", Reach(">=", 15))
 
 
 def _cleaned(decision: Decision) -> Cleaned:

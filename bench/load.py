@@ -15,8 +15,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from _generated import PROFILE, write_home
-from _measure import Reach, Report, run
+from bench._generated import PROFILE, write_home
+from bench._measure import Reach, Report, run
 
 _SIZES = (100, 300, 1000)
 _PROCESSES = 9
@@ -59,9 +59,7 @@ def measure(processes: int = _PROCESSES, sizes: tuple[int, ...] = _SIZES) -> Rep
     small, large = min(sizes), max(sizes)
     for size in (small, large):
         report.add(f"a rule of {size}", statistics.median(generated[size]) / size * 1000, "us")
-    ratios = [
-        (its / large) / (mine / small) for mine, its in zip(generated[small], generated[large], strict=True)
-    ]
+    ratios = [(its / large) / (mine / small) for mine, its in zip(generated[small], generated[large], strict=True)]
     report.add(f"a rule of {large} / of {small}", statistics.median(ratios), "x", Reach("<=", 1.25))
     loaded = [_figure(_RESIDENT, "prod") - _figure(_RESIDENT, "") for _ in range(processes)]
     report.add("prod loaded", statistics.median(loaded), "MiB", Reach("<=", 30))

@@ -69,6 +69,7 @@ class CompiledBook:
         self.rulebook = rulebook
         self._policies: dict[tuple[str, tuple[str, ...]], CompiledPolicy] = {}
         self._by_symbol: dict[tuple[str, str | None], CompiledPolicy] = {}
+        self._direct: dict[str, dict[str | None, Callable[[float, Mapping[str, Any]], Verdict]]] = {}
         self._intakes: dict[str, Intake] = {}
         read = {group.name: group for policy in rulebook.policies.values() for group in policy.groups}
         self._groups: dict[str, Group] = {**rulebook.groups, **read}
@@ -108,15 +109,20 @@ class CompiledBook:
 
     def verdict(self, name: str, facts: Mapping[str, Any]) -> Verdict:
         """Decide one policy on a facts object and keep nothing but the result (see `engine.Book.verdict`)."""
-        if facts.__class__ is not dict:
-            facts = as_object(facts)
         try:
-            now, policy = facts["now"], self._by_symbol[name, facts["symbol"]]
-        except (KeyError, TypeError):
-            now, _, policy = self._read(name, facts)
-        else:
-            if now.__class__ is not float or now - now != 0.0 or facts.__class__ is not dict:
-                now, _, policy = self._read(name, facts)
+            now, direct = facts["now"], self._direct[name][facts["symbol"]]
+        except Exception:  # noqa: BLE001 - a mapping of another class may raise anything; the slow way says what is wrong
+            return self._verdict_slowly(name, facts)
+        if now.__class__ is not float or now - now != 0.0 or facts.__class__ is not dict:
+            return self._verdict_slowly(name, facts)
+        return direct(now, facts)
+
+    def _verdict_slowly(self, name: str, facts: Mapping[str, Any]) -> Verdict:
+        facts = as_object(facts)
+        now, symbol, policy = self._read(name, facts)
+        known = self._direct.setdefault(name, {})
+        if len(known) < _MOST_REMEMBERED:
+            known[symbol] = policy.direct
         return policy.direct(now, facts)
 
     def _read(self, name: str, facts: Mapping[str, Any]) -> tuple[float, str | None, CompiledPolicy]:

@@ -12,6 +12,7 @@ that fired in a `first` set, else a bit mask of those that did.
 
 from __future__ import annotations
 
+import functools
 import keyword
 import re
 from collections.abc import Callable, Iterable
@@ -27,7 +28,6 @@ from engine.language.model import (
     Condition,
     Effect,
     Expression,
-    FactRef,
     Leaf,
     Policy,
     Rule,
@@ -44,7 +44,7 @@ _RESERVED = frozenset(
     "now nan finite at abs True False None "  # noqa: SIM905 - fifty names in quotes read worse
     "symbol intent_id refs ids results lost gone cause each fired vetoes why parts gaps saw shown headline reason "
     "ident "
-    "facts raw verdict complete take moment convert never quote encode sha256 gap gappy show stale invalid "
+    "facts raw verdict take moment convert never quote encode sha256 gap gappy show stale invalid "
     "name repr len f".split()
 )
 """Names that generated functions use themselves."""
@@ -111,8 +111,6 @@ class Expressions:
         self._temporaries = 0
         self._traced = True
         """Whether what fired is handed back beside what was decided."""
-        self._given: Known = NOTHING
-        """What is known wherever the generated lines stand."""
 
     def _emit(self, depth: int, text: str) -> None:
         self._lines.append("    " * depth + text)
@@ -405,17 +403,9 @@ class _Generator(Expressions):
         self._emit(0, f"def {direct_name(policy)}(now, facts):")
         body = self._body()
         used = self._used(body)
-        # Nearly always every fact is there: then a body that asks for nothing missing decides.
-        self._given = frozenset(
-            FactRef(0, 0, group.name, fact.name, fact.type) for group in policy.groups for fact in group.facts
-        )
-        complete = self._body()
-        self._emit(1, "complete = True")
         for number, group in enumerate(policy.groups):
             self._fetch(group, number, used)
-        self._emit(1, "if complete:")
-        indented = [f"    {line}" for line in complete]
-        return "\n".join([*self._lines, *indented, *body]) + "\n"
+        return "\n".join([*self._lines, *body]) + "\n"
 
     def _body(self) -> list[str]:
         """The lines of the steps and of what is returned."""
@@ -478,7 +468,6 @@ class _Generator(Expressions):
         self._emit(1, "except (KeyError, TypeError):")
         taken = ", ".join(self.names[fact.name] if fact in checked else "_" for fact in group.facts)
         self._emit(2, f"at, {taken}, _ = take({number}, facts)")
-        self._emit(2, "complete = False")
         undated = "at = now if at is None else moment(at)" if aged is None else "at = moment(at)"
         self._emit(1, f"if at.__class__ is not float: {undated}")
         low = f"{-ahead!r} <= " if ahead is not None else ""
@@ -488,11 +477,9 @@ class _Generator(Expressions):
             name = self.names[fact.name]
             self._emit(2, f"if {self._unsound(fact)}:")
             self._emit(3, f"{name} = convert(fact_{number}_{group.facts.index(fact)}, {name})")
-            self._emit(3, f"if {name} != {name}: complete = False")
         self._relate(group, {fact.name for fact in checked})
         self._emit(1, "else:")
         self._emit(2, " = ".join([*(self.names[fact.name] for fact in checked), "nan"]))
-        self._emit(2, "complete = False")
 
     def _relate(self, group: model.Group, checked: set[str]) -> None:
         """Broken relations make both facts missing; all are looked at before any fact is dropped."""
@@ -505,13 +492,13 @@ class _Generator(Expressions):
         sides = [side for left, right, _ in tests for side in (left, right)]
         if len(sides) == len(set(sides)):
             for left, right, test in tests:
-                self._emit(2, f"if {test}: {left} = {right} = nan; complete = False")
+                self._emit(2, f"if {test}: {left} = {right} = nan")
             return
         broken = [f"_broken{number}" for number in range(len(tests))]
         for name, (_, _, test) in zip(broken, tests, strict=True):
             self._emit(2, f"{name} = {test}")
         for name, (left, right, _) in zip(broken, tests, strict=True):
-            self._emit(2, f"if {name}: {left} = {right} = nan; complete = False")
+            self._emit(2, f"if {name}: {left} = {right} = nan")
 
     def _unsound(self, fact: model.Fact) -> str:
         """The condition under which a raw value cannot be taken as it is."""
@@ -543,7 +530,7 @@ class _Generator(Expressions):
         looped = len(step.rules) > _LONG_SET
         if looped:
             self._emit(1, "while True:")
-        known = self._given
+        known = NOTHING
         depth = 2 if looped else 1
         begun = False
         for number, rule in enumerate(step.rules):
@@ -579,7 +566,7 @@ class _Generator(Expressions):
 
     def _each(self, step: Step) -> None:
         for name, start in step.start:
-            self._emit(1, f"{self.names[name]} = {self._value(start.expression, self._given)}")
+            self._emit(1, f"{self.names[name]} = {self._value(start.expression, NOTHING)}")
         self._masked(step, self._effects)
         for name, kind in step.sets:
             if isinstance(kind, NumberType):
@@ -611,6 +598,8 @@ class _Generator(Expressions):
             if flag:
                 # Neighbours that ask for the same decision first share the question.
                 if flag != open_flag:
+                    if flag == "False":
+                        continue
                     self._emit(1, f"if {flag}:")
                 depth = 2
             open_flag = flag
@@ -623,26 +612,24 @@ class _Generator(Expressions):
                 then(rule, depth)
 
     def _split(self, rule: Rule) -> tuple[str, str]:
-        """The flag an earlier step decided that a rule asks for first (`""`: none), and the rest of its test."""
+        """What a rule asks first, if earlier steps have decided it (`""`: nothing such), and the rest of its test."""
         if rule.condition is None:
             return "", "True"
-        match rule.condition:
-            case Leaf(
-                written=model.Written(
-                    expression=model.Logical(operator="and", left=model.DecisionRef(name=name), right=right)
-                )
-            ):
-                if rule.on_unknown == "match" and self._flow.may_be_missing(right, self._given):
-                    refuted = self._surely(right, self._given, wanted=False)
-                    return self.names[name], {"True": "False", "False": "True"}.get(refuted, f"not ({refuted})")
-                return self.names[name], self._surely(right, self._given, wanted=True)
-        return "", self._matches(rule, self._given)
+        if isinstance(rule.condition, Leaf):
+            first, *others = _conjuncts(rule.condition.written.expression)
+            if others and not self._flow.may_be_missing(first, NOTHING):
+                rest = functools.reduce(lambda left, right: model.Logical(0, 0, "and", left, right), others)
+                known = self._flow.if_true(first, NOTHING)
+                asked = self._surely(first, NOTHING, wanted=True)
+                if rule.on_unknown == "match" and self._flow.may_be_missing(rest, known):
+                    refuted = self._surely(rest, known, wanted=False)
+                    return asked, {"True": "False", "False": "True"}.get(refuted, f"not ({refuted})")
+                return asked, self._surely(rest, known, wanted=True)
+        return "", self._matches(rule, NOTHING)
 
     def _effects(self, rule: Rule, depth: int) -> None:
         for effect in rule.effects:
-            self._emit(
-                depth, self._effect(effect, self._value(effect.value.expression, self._gained(rule, self._given)))
-            )
+            self._emit(depth, self._effect(effect, self._value(effect.value.expression, self._gained(rule, NOTHING))))
 
     def _effect(self, effect: Effect, value: str) -> str:
         name = self.names[effect.name]
@@ -672,6 +659,13 @@ def _join(word: str, parts: list[str]) -> str:
     if deciding in parts:
         return deciding
     return f" {word} ".join(part for part in parts if part != idle) or idle
+
+
+def _conjuncts(e: Expression) -> list[Expression]:
+    """The operands of a chain of `and`s, in order."""
+    if isinstance(e, model.Logical) and e.operator == "and":
+        return [*_conjuncts(e.left), *_conjuncts(e.right)]
+    return [e]
 
 
 def _relates(group: model.Group, fact: model.Fact, read: list[model.Fact]) -> bool:

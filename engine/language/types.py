@@ -98,8 +98,8 @@ def product_unit(left: Unit, right: Unit) -> Unit | None:
     >>> product_unit("price", "qty"), product_unit("ratio", "bps"), product_unit("bps", "ms")
     ('usd', 'bps', None)
     """
-    if left == right == "ratio":
-        return "ratio"
+    if "ratio" in (left, right) and left in _SCALING and right in _SCALING:
+        return "ratio"  # whichever comes first
     if left in _SCALING:
         return right if right != ANY_UNIT else left
     if right in _SCALING:

@@ -14,8 +14,9 @@ Expectations: `is` (true, false, unknown), `gives` (a number, or the cause it is
 `facts_error`. Numbers are compared bit for bit. An unknown field is refused.
 
 YAML tags write what YAML has no text for: `!up 9.7` and `!down 9.7` (the neighbouring doubles), `!float 1e3`,
-`!integer 10000000000000000000001`, `!digits 400` (an int of so many nines), `!numpy {kind: float32, value: 0.5}`, `!repeated {text: x, times: 3}`, `!long 120` (a rule
-set of so many rules), `!parenthesised 60` and its kin (expressions that deep), `!folder` and `!nothing` in place of a file or folder.
+`!integer 10000000000000000000001`, `!digits 400` (an int of so many nines), `!numpy {kind: float32, value: 0.5}`,
+`!repeated {text: x, times: 3}`, `!text "..."`, `!nested 60`, `!wide 3000` and `!long 120` (documents so deep, wide and
+long), `!parenthesised 60` and its kin (expressions so deep), `!folder` and `!nothing` in place of a file or folder.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -85,18 +86,24 @@ _CaseLoader.add_constructor("!up", lambda _, node: math.nextafter(float(node.val
 _CaseLoader.add_constructor("!down", lambda _, node: math.nextafter(float(node.value), -math.inf))
 _CaseLoader.add_constructor("!float", lambda _, node: float(node.value))
 _CaseLoader.add_constructor("!integer", lambda _, node: int(node.value))
-_DEEP = {
+_DEEP: dict[str, Callable[[int], str]] = {
     "!parenthesised": lambda depth: "(" * depth + "x > 0" + ")" * depth,
     "!chained": lambda length: "x" + " + x" * length + " > 0",
     "!quotients": lambda length: "x" + " / y" * length,
     "!alternating": lambda depth: "(" * depth + "f" + " and x > 0 or not g)" * depth,
     "!equalities": lambda depth: "(" * depth + "f" + " == g)" * depth,
+    "!nested": lambda depth: "rules: " + "[" * depth + "]" * depth,
+    "!wide": lambda width: "".join(f"k{number}: x\n" for number in range(width)),
     "!members": lambda depth: "(" * depth + "f" + " in [g, false])" * depth,
 }
+
+
+def _sized(make: Callable[[int], str]) -> Callable[[Any, Any], str]:
+    return lambda _, node: make(int(node.value))
+
+
 for _tag, _make in _DEEP.items():
-    _CaseLoader.add_constructor(_tag, lambda _, node, make=_make: make(int(node.value)))
-_CaseLoader.add_constructor("!nested", lambda _, node: "rules: " + "[" * int(node.value) + "]" * int(node.value))
-_CaseLoader.add_constructor("!wide", lambda _, node: "".join(f"k{number}: x\n" for number in range(int(node.value))))
+    _CaseLoader.add_constructor(_tag, _sized(_make))
 _CaseLoader.add_constructor("!text", lambda _, node: str(node.value))
 _CaseLoader.add_constructor("!long", lambda _, node: _long(int(node.value)))
 _CaseLoader.add_constructor("!digits", lambda _, node: 10 ** int(node.value) - 1)
@@ -151,7 +158,8 @@ class Case:
         facts: dict[str, Any] = {"now": NOW}
         if "facts" in self.fields:
             facts["plain"] = self.fields["facts"]
-        return facts | self.fields.get("given", {})
+        given: dict[str, Any] = self.fields.get("given", {})
+        return facts | given
 
     def write(self, home: Path) -> Path:
         """Write its documents into a folder."""
@@ -221,7 +229,8 @@ def _documents(fields: Mapping[str, Any]) -> dict[str, Any]:
             for name, param in params.items()
         )
     if "policies/p.yaml" not in given and isinstance(documents.get("rules/s.yaml"), str):
-        documents["policies/p.yaml"] = documents["policies/p.yaml"].replace("[out]", _names_set(documents["rules/s.yaml"]))
+        names = _names_set(documents["rules/s.yaml"])
+        documents["policies/p.yaml"] = documents["policies/p.yaml"].replace("[out]", names)
     return {name: text for name, text in documents.items() if text is not None}
 
 
