@@ -1,8 +1,8 @@
 """Homes of any size that look like real ones: what `load.py` loads, and tests may.
 
 Rule sets of 50 rules take turns: a tier of telemetry (`first`), an offset that steps add up to (`each`), gates
-(`veto`). Every three of them share a fact group. Each set has about fifteen parameters, which the profile binds; each rule an id,
-a condition of one to three leaves, and a reason why.
+(`veto`). Every three of them share a fact group. Each set has about fifteen parameters, which the profile binds; each
+rule an id, a condition of one to three leaves, and a reason why.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 `natural` is the function a good engineer writes without rules: a facts object in, a dict of strings, flags and numbers
 and a list of veto ids out, one helper per thought, thresholds as constants. `tuned_limit` takes prepared values
-(floats, flags; NaN where missing) as arguments and returns a tuple and a bit mask of vetoes: what is left when only deciding is
-measured. `tuned` takes the same facts object as `natural`, reads and tests it inline, and gives that to `tuned_limit`;
-the mask becomes ids through a memo.
+(floats, flags; NaN where missing) as arguments and returns a tuple and a bit mask of vetoes: what is left when only
+deciding is measured. `tuned` takes the same facts object as `natural`, reads and tests it inline, and gives that to
+`tuned_limit`; the mask becomes ids through a memo.
 
 `natural` and `tuned` return the decided values and veto ids of the compiled policy for whatever a JSON reader or a live
 system hands over: absent, null, stale, ahead of the clock, NaN, out of range, of another type, ints. They do less than

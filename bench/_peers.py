@@ -589,7 +589,7 @@ def clips_rules() -> Peer:
         return answers.pop()
 
     def read(values: tuple[Any, ...]) -> tuple[dict[str, Any], tuple[str, ...]]:
-        *decided, vetoes = values
+        decided, vetoes = values[: len(DECIDED)], values[len(DECIDED) :]  # a multifield arrives spread out
         return dict(zip(DECIDED, map(_plain, decided), strict=True)), tuple(map(str, vetoes))
 
     return Peer("clips", decide, read)

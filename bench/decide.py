@@ -25,7 +25,6 @@ from bench._handwritten import DECIDED, Tuned, natural, prepared, tuned, tuned_l
 from bench._inputs import COUNT, Facts, routing_facts
 from bench._measure import Contender, Reach, Report, run, side_by_side
 from bench._peers import READ, Cleaned, absent_peers, installed_peers, rounded
-
 from engine import Book, load
 from engine.backends.compiled import Verdict
 from engine.backends.decision import Decision
@@ -207,7 +206,7 @@ def report_peers(report: Report, ours: Compiled, inputs: list[Facts], rounds: in
     observed = Contender("observed", ours.decide_observed, [ours.observe(facts) for facts in inputs])
     verdict = Contender("verdict", ours.verdict, inputs)
     ratios: dict[str, float] = {}
-    for peer in peers:
+    for peer in installed_peers():  # made anew: CLIPS slows down the longer an environment lives
         contenders = [observed, verdict, Contender(peer.name, peer.decide, cleaned)]
         times = side_by_side(contenders, rounds=max(rounds // 4, 1), batch=_BATCH)
         report.add(f"{peer.name}_us", times.micros(peer.name), "us")

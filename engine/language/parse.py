@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import lark
 
@@ -68,6 +68,9 @@ def parse(text: str) -> Expression | Problem:
     if not text.strip():
         return Problem(0, max(len(text), 1), "an expression is expected here", "write a condition or a value")
     try:
+        atom = _atom(text)
+        if atom is not None:
+            return atom
         tree = cast("Expression", _PARSER.parse(text))  # what _Nodes made of it
     except lark.exceptions.UnexpectedInput as error:
         return _explain(text, error)
@@ -199,14 +202,40 @@ class _Nodes(lark.Transformer[Any, Any]):
     def implies(self, children: list[Any]) -> Expression:
         return syntax.Implies(children[0].start, children[2].end, children[0], children[2])
 
+    ATOMS: ClassVar = {"NUMBER": number, "NAME": name, "PARAM": param}
+    """What makes a node of a lone token, by the grammar's terminal."""
 
+
+_NODES = _Nodes()
 _PARSER = lark.Lark(
     (Path(__file__).parent / "grammar.lark").read_text(encoding="utf-8"),
     parser="lalr",
     keep_all_tokens=True,
     maybe_placeholders=False,
-    transformer=_Nodes(),
+    transformer=_NODES,
 )
+
+
+_ATOMS = tuple(
+    (re.compile(terminal.pattern.to_regexp()), terminal.name, build)
+    for terminal in _PARSER.terminals
+    for build in (_Nodes.ATOMS.get(terminal.name),)
+    if build is not None
+)
+"""The grammar's own terminals for numbers, names and parameters, with what makes a node of each."""
+
+
+def _atom(text: str) -> Expression | None:
+    """The node of an expression that is one number, name or parameter: most are, and need no parser."""
+    start = len(text) - len(text.lstrip())
+    word = text.strip()
+    if word in syntax.KEYWORDS:
+        return None
+    for pattern, kind, build in _ATOMS:
+        if pattern.fullmatch(word):
+            token = lark.Token(kind, word, start_pos=start, end_pos=start + len(word))
+            return build(_NODES, [token])
+    return None
 
 
 def _explain(text: str, error: lark.exceptions.UnexpectedInput) -> Problem:

@@ -293,7 +293,8 @@ def print_report(console: Console, report: Report) -> None:
         if kinds:
             parts = [f"{kind} {_share(tally.all.values[name][kind], tally.all.decisions)}" for kind in kinds]
             _print_parts(console, name, parts)
-    _print_labelled(console, "admission", _admission(tally))
+    if tally.admitted or tally.refused:
+        _print_labelled(console, "admission", _admission(tally))
     console.print()
     _print_gates(console, tally)
     _print_symbols(console, report)
@@ -318,8 +319,6 @@ def _share(part: int, whole: int) -> str:
 
 
 def _admission(tally: Tally) -> str:
-    if not tally.admitted + tally.refused:
-        return "no decisions"
     vetoes = ", ".join(f"{rule.rpartition('.')[2]} {times:,}" for rule, times in tally.admission_vetoes.most_common())
     return f"admitted {tally.admitted:,}, refused {tally.refused:,}{f': {vetoes}' if vetoes else ''}"
 

@@ -13,7 +13,7 @@ from engine.language.nodes import decode_source
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/findings.md").read_text(encoding="utf-8")
-SECTIONS = {code: text for code, text in re.findall(r"^### `([a-z_.]+)`\n(.*?)(?=^##|\Z)", PAGE, re.MULTILINE | re.DOTALL)}
+SECTIONS = dict(re.findall(r"^### `([a-z_.]+)`\n(.*?)(?=^##|\Z)", PAGE, re.MULTILINE | re.DOTALL))
 IN_WORDS = {"file.missing", "file.unreadable", "file.encoding", "file.too_large", "file.name", "shape.too_many"}
 """Codes of what a page of YAML cannot show; tests/language/test_fuzz_files.py makes each of them."""
 

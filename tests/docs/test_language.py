@@ -51,11 +51,13 @@ def test_an_expression_has_the_value_stated(tmp_path: Path, expression: str, sta
     claim = load("prod", home).policy("routing").invariants[1]
     assert isinstance(claim, Claim)
     value = evaluate(claim.claim.expression, Environment(NAMES, {}))
-    assert {True: "true", False: "false", Missing.ABSENT: "unknown"}[value] == stated  # type: ignore[index]  # flags
+    assert {True: "true", False: "false", Missing.ABSENT: "unknown"}[value] == stated
 
 
 def decided(home: Path, profile: str, facts: dict[str, object]) -> tuple[object, ...]:
-    made = [Book(load(profile, home).rulebook, backend).decide("routing", facts) for backend in ("compiled", "interpreter")]
+    made = [
+        Book(load(profile, home).rulebook, backend).decide("routing", facts) for backend in ("compiled", "interpreter")
+    ]
     assert made[0].json() == made[1].json()
     return (*made[0].values.values(), made[0].vetoes)
 

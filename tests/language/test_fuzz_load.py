@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,7 @@ from engine.language.findings import Finding, Findings, LoadError, Severity, Spa
 from engine.language.load import Files, Workspace, _document
 from engine.language.nodes import Source, decode_source
 from engine.language.parse import parse
+from engine.language.rulebook import Rulebook
 
 CODE = re.compile(r"[a-z_]+\.[a-z_]+")
 NAMES_IN_FRONT = ("YAML",)
@@ -62,7 +63,9 @@ decides: [tier, open, offset_bps]
 reason: [tier, offset_bps]
 invariants:
   - {id: bounded, claim: offset_bps <= 10}
-  - {id: wide_is_low, profiles: [live], claim: spread_bps is known and spread_bps > $gates.max_spread_bps implies vetoed}
+  - id: wide_is_shut
+    profiles: [live]
+    claim: spread_bps is known and spread_bps > $gates.max_spread_bps implies vetoed
   - {id: falls, monotone: {of: tier, in: spread_bps, moves: rises}}
   - {id: strict, at_least_as_strict: {profile: live, than: paper, when: open}}
 """,
@@ -157,14 +160,21 @@ values: {tier.low_bps: {value: 1e1, why: the same}}
 
 TOKENS = (
     *"{}[]:,-?#&*!|>'\"%@`\t \n()$<>=+/.~^;\\",
-    ": ", "- ", "-\n", "---\n", "...\n", "\n\n", "  ", "\r\n", "\r", "\x00", "\x07", "\x0b", "\x0c", "\x1c", "\x7f", "\x85",
-    "\u2028", "\u2029", "\ufeff", "\ufffe", "\U0001f600", "é", "ſ", "٣", "&a ", "*a ", "!!int ", "!x ", "<<: ", "%YAML 9.9\n",
-    "? ", "| \n", ">-\n", '"\\x', '"\\ud800"', "null", "~", "on", "true", "false", "12:30", "010", "1e3", "1e999", "-1e-999",
-    "0", "1", "-1", "20", "0.1", "9" * 400, ".5", "5.", "1_000", "inf", "nan", "0x10", "(", ")", " and ", " or ", " not ",
+    ": ", "- ", "-\n", "---\n", "...\n", "\n\n", "  ", "\r\n", "\r", "\x00", "\x07", "\x0b", "\x0c", "\x1c", "\x7f",
+    "\x85",
+    "\u2028", "\u2029", "\ufeff", "\ufffe", "\U0001f600", "é", "ſ", "٣", "&a ", "*a ", "!!int ", "!x ", "<<: ",
+    "%YAML 9.9\n",
+    "? ", "| \n", ">-\n", '"\\x', '"\\ud800"', "null", "~", "on", "true", "false", "12:30", "010", "1e3", "1e999",
+    "-1e-999",
+    "0", "1", "-1", "20", "0.1", "9" * 400, ".5", "5.", "1_000", "inf", "nan", "0x10", "(", ")", " and ", " or ",
+    " not ",
     " implies ", " is missing", " is known", " in [a, b]", " not in [1]", "min(", "max(a, b)", "abs(-1)", "vetoed",
-    "vetoed by gates.wide", "$", "$x", "$tier.low_bps", "$low_bps", " == ", " = ", " != ", " <> ", " && ", "<=", "=<", " / 0",
-    " * ", " + ", "'text'", "'", "all", "any", "all: []", "any: [x]", "when", "set", "add", "id", "why", "extends", "base",
-    "ruleset", "policy", "profile", "facts", "decisions", "{decisions: route}", "x" * 300, "a.b", "a.b.c", "", "''", '""',
+    "vetoed by gates.wide", "$", "$x", "$tier.low_bps", "$low_bps", " == ", " = ", " != ", " <> ", " && ", "<=", "=<",
+    " / 0",
+    " * ", " + ", "'text'", "'", "all", "any", "all: []", "any: [x]", "when", "set", "add", "id", "why", "extends",
+    "base",
+    "ruleset", "policy", "profile", "facts", "decisions", "{decisions: route}", "x" * 300, "a.b", "a.b.c", "", "''",
+    '""',
 )  # fmt: skip
 
 
@@ -200,6 +210,13 @@ def workspace_of(contents: Mapping[str, bytes]) -> Workspace:
     return Workspace(Files(sources, tuple(findings)))
 
 
+def load_one(workspace: Workspace, profile: str) -> Rulebook | LoadError:
+    try:
+        return workspace.rulebook(profile)
+    except LoadError as error:
+        return error
+
+
 def load_all(contents: Mapping[str, bytes]) -> list[Book]:
     """Load every profile; findings are checked, and what loads is handed back."""
     if _document.cache_info().currsize > 2000:  # thousands of broken documents are of no further use
@@ -209,27 +226,27 @@ def load_all(contents: Mapping[str, bytes]) -> list[Book]:
     assert_sound(workspace.findings, workspace.sources)
     books = []
     for name in [*(Path(name).stem for name in contents if name.startswith("profiles/")), "nobody"]:
-        try:
-            rulebook = workspace.rulebook(name)
-        except LoadError as error:
-            assert any(finding.severity is Severity.ERROR for finding in error.findings), name
-            assert_sound(error.findings, workspace.sources)
+        found = load_one(workspace, name)
+        if isinstance(found, LoadError):
+            assert any(finding.severity is Severity.ERROR for finding in found.findings), name
+            assert_sound(found.findings, workspace.sources)
         else:
-            assert_sound(rulebook.warnings, workspace.sources)
-            books.append(Book(rulebook))
+            assert_sound(found.warnings, workspace.sources)
+            books.append(Book(found))
     return books
 
 
 def decide_all(books: Iterable[Book]) -> None:
     """What loads decides, by both backends, and says why."""
     for book in books:
-        for facts in ({"now": 1.0}, {"now": 1.0, "symbol": "DOGE", "market": {"observed_at": 1.0, "bid": 2.0, "ask": 3.0}}):
-            for policy in book.policies:
-                known = {name: held for name, held in facts.items() if name != "market" or name in book.rulebook.groups}
-                if "market" in known and not {"bid", "ask"} <= {fact.name for fact in book.rulebook.groups["market"].facts}:
-                    known.pop("market")
-                decided, defined = book.decide(policy, known), Book(book.rulebook, "interpreter").decide(policy, known)
-                assert (decided.values, decided.vetoes) == (defined.values, defined.vetoes)
+        facts: list[dict[str, object]] = [{"now": 1.0}]
+        market = book.rulebook.groups.get("market")
+        if market is not None and {"bid", "ask"} <= {fact.name for fact in market.facts}:
+            facts.append({"now": 1.0, "symbol": "DOGE", "market": {"observed_at": 1.0, "bid": 2.0, "ask": 3.0}})
+        for policy in book.policies:
+            for given_facts in facts:
+                defined = Book(book.rulebook, "interpreter").decide(policy, given_facts)
+                assert book.decide(policy, given_facts).json() == defined.json()
 
 
 class Mutator:
@@ -242,9 +259,11 @@ class Mutator:
         self.lines = sorted({line for line in lines if line.strip()})
         self.values = sorted({part.strip() for line in lines for part in re.split(r": |- ", line) if part.strip()})
         self.words = sorted({word for line in lines for word in re.findall(r"[$\w.]+", line)})
-        self.ways = (
-            self.flip, self.cut, self.drop_line, self.double_line, self.swap_lines, self.foreign_line, self.insert_token,
-            self.replace_word, self.replace_word, self.replace_word, self.replace_value, self.replace_value, self.indent,
+        self.ways: tuple[Callable[[bytes, random.Random], bytes], ...] = (
+            self.flip, self.cut, self.drop_line, self.double_line, self.swap_lines, self.foreign_line,
+            self.insert_token,
+            self.replace_word, self.replace_word, self.replace_word, self.replace_value, self.replace_value,
+            self.indent,
             self.crlf, self.move_block,
         )  # fmt: skip
 
@@ -368,9 +387,12 @@ def check_expression(text: str) -> None:
 SOUP = st.lists(
     st.sampled_from(
         [
-            "spread_bps", "bid", "ask", "side", "urgent", "venue", "tier", "offset_bps", "$max_spread_bps", "$step_bps", "$base_bps",
-            "low", "high", "buy", "sell", "0", "1", "2.5", "'here'", "true", "false", "(", ")", "(", ")", "+", "-", "*", "/", "<",
-            "<=", ">", ">=", "==", "!=", "in [", "not in [", "]", ",", "is missing", "is known", "and", "or", "not", "implies",
+            "spread_bps", "bid", "ask", "side", "urgent", "venue", "tier", "offset_bps", "$max_spread_bps",
+            "$step_bps", "$base_bps",
+            "low", "high", "buy", "sell", "0", "1", "2.5", "'here'", "true", "false", "(", ")", "(", ")", "+", "-",
+            "*", "/", "<",
+            "<=", ">", ">=", "==", "!=", "in [", "not in [", "]", ",", "is missing", "is known", "and", "or", "not",
+            "implies",
             "min(", "max(", "abs(", "vetoed", "vetoed by gates.wide", "=", "&&", "$", "§", "\n", "'", '"',
         ]
     ),
@@ -389,7 +411,9 @@ SUMS = st.recursive(
 TESTS = st.one_of(
     st.tuples(SUMS, st.sampled_from(["<", "<=", ">", ">=", "==", "!="]), SUMS).map(" ".join),
     st.tuples(SUMS, st.sampled_from(["is known", "is missing"])).map(lambda p: f"({p[0]}) {p[1]}"),
-    st.sampled_from(["urgent", "venue == 'here'", "side == buy", "side in [buy, sell]", "tier < high", "vetoed", "true"]),
+    st.sampled_from(
+        ["urgent", "venue == 'here'", "side == buy", "side in [buy, sell]", "tier < high", "vetoed", "true"]
+    ),
 )
 LOGIC = st.recursive(
     TESTS,

@@ -116,14 +116,19 @@ def test_one_double_is_one_value_however_it_is_written(text: str) -> None:
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        ("sample_count is missing or sample_count < $min_samples", "(sample_count is missing)   or (sample_count<$min_samples)"),
+        (
+            "sample_count is missing or sample_count < $min_samples",
+            "(sample_count is missing)   or (sample_count<$min_samples)",
+        ),
         ("fallback_ratio >= $broken_fallback_ratio", "(fallback_ratio >= $quality.broken_fallback_ratio)"),
     ],
 )
 def test_blanks_and_needless_parentheses_change_nothing(before: str, after: str) -> None:
     data = SHIPPED["rules/quality.yaml"]
     assert before.encode() in data
-    assert rulebook_of({"rules/quality.yaml": data.replace(before.encode(), after.encode())}).version == VERSIONS["prod"]
+    assert (
+        rulebook_of({"rules/quality.yaml": data.replace(before.encode(), after.encode())}).version == VERSIONS["prod"]
+    )
 
 
 def test_what_the_profile_does_not_use_changes_nothing() -> None:
@@ -176,6 +181,7 @@ RULES = [(name, number) for name, tree in TREES.items() for number in range(len(
 def test_every_rule_counts_as_it_is_and_where_it_is() -> None:
     loaded = 0
     for name, number in RULES:
+
         def drop(tree: Tree, at: int = number) -> None:
             del tree["rules"][at]
 
@@ -190,7 +196,7 @@ def test_every_rule_counts_as_it_is_and_where_it_is() -> None:
             rule = tree["rules"][at]
             rule["unknown"] = "match" if rule.get("unknown", tree.get("unknown")) == "skip" else "skip"
 
-        for edit in ((drop, swap) if number % 2 else (rename, turn)):
+        for edit in (drop, swap) if number % 2 else (rename, turn):
             loaded += other_version(edited(name, edit))
     assert loaded > len(RULES)
 
@@ -204,6 +210,7 @@ def test_the_order_of_steps_counts() -> None:
     loaded = 0
     for name, tree in TREES.items():
         for at in range(1, len(tree.get("steps", ()))):
+
             def swap(tree: Tree, at: int = at) -> None:
                 steps = tree["steps"]
                 steps[at - 1], steps[at] = steps[at], steps[at - 1]
@@ -214,6 +221,7 @@ def test_the_order_of_steps_counts() -> None:
 
 def test_members_of_symbol_groups_count() -> None:
     for group in TREES["profiles/base.yaml"]["symbols"]:
+
         def leave(tree: Tree, group: str = group) -> None:
             tree["symbols"][group]["of"].pop()
 
@@ -258,7 +266,12 @@ def version_with(book: Rulebook, change: Callable[[model.Step], model.Step]) -> 
             policies = {**book.policies, policy.name: dataclasses.replace(policy, steps=steps)}
             found.append(
                 version_of(
-                    policies.values(), book.groups.values(), book.max_ahead, book.bindings, book.symbols, book.declarations
+                    policies.values(),
+                    book.groups.values(),
+                    book.max_ahead,
+                    book.bindings,
+                    book.symbols,
+                    book.declarations,
                 )
             )
     assert found
