@@ -15,6 +15,9 @@ something missing is false. It is printed in the peer's own language, with the t
 - `json-logic`: one rule a step, as above.
 - `clips`: a defrule for each rule, in agenda order by salience; decisions are facts, and the environment is reset for
   each. Results are handed to a Python function by a last rule: reading them back as facts is several times as slow.
+- `durable-rules` (`durable_quality`): the quality tier alone, rules of falling priority to which facts are posted. Its
+  conditions cannot read what earlier rules of the same event decided, so the rest would be Python and not rules. It is
+  told whether `sample_count` is known: with a rule on the absence of a property, `post` was seen never to return.
 
 zen and rule-engine calculate in decimals and keep 16 digits, so peers get facts rounded to six decimals (`rounded`),
 and the numbers that come out are compared to nine. Everything else is compared exactly.
@@ -24,10 +27,10 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 from bench._handwritten import DECIDED
@@ -443,7 +446,7 @@ def zen_graph() -> dict[str, Any]:
     names = [node["id"] for node in nodes]
     edges = [
         {"id": f"{source}-{target}", "type": "edge", "sourceId": source, "targetId": target}
-        for source, target in pairwise(names)
+        for source, target in itertools.pairwise(names)
     ]
     return {"nodes": nodes, "edges": edges}
 
@@ -600,6 +603,51 @@ def _plain(value: Any) -> Any:
     if isinstance(value, str):
         return {"TRUE": True, "FALSE": False}.get(str(value), str(value))
     return value
+
+
+# durable-rules -------------------------------------------------------------------------------------------------------
+
+_TIER_READS = ("maker_fill_ratio", "fallback_ratio", "slippage_p95_bps", "ack_latency_p50_ms", "sample_count")
+_rulesets = itertools.count()
+
+
+def durable_quality() -> Callable[[Cleaned], str]:
+    """The quality tier in durable-rules: cleaned facts in, the tier out. It is a part, so it is no `Peer`."""
+    from durable import lang  # noqa: PLC0415 - a C extension that only this one needs
+
+    found: list[str] = []
+
+    def says(tier: str) -> Callable[[Any], None]:
+        return lambda _: found.append(tier)
+
+    m, name = lang.m, f"quality_{next(_rulesets)}"  # names are known to the whole process, once
+    tiers = (
+        ("ok", m.measured == False),  # noqa: E712 - its way of writing a condition
+        ("ok", m.sample_count < 20.0),
+        ("broken", (m.fallback_ratio >= 0.9) | (m.slippage_p95_bps >= 20.0) | (m.ack_latency_p50_ms >= 2500.0)),
+        ("degraded", (m.fallback_ratio >= 0.6) | (m.slippage_p95_bps >= 8.0) | (m.ack_latency_p50_ms >= 1500.0)),
+        (
+            "good",
+            (m.maker_fill_ratio >= 0.7)
+            & (m.fallback_ratio <= 0.4)
+            & (m.slippage_p95_bps <= 4.0)
+            & (m.ack_latency_p50_ms <= 800.0),
+        ),
+        ("ok", m.asked == True),  # noqa: E712 - as above
+    )
+    with lang.ruleset(name):
+        for priority, (tier, condition) in enumerate(tiers, 1):
+            lang.when_all(lang.pri(priority), condition)(says(tier))
+    post = lang.post
+
+    def decide(facts: Cleaned) -> str:
+        event = {fact: facts[fact] for fact in _TIER_READS if facts[fact] is not None}
+        event["asked"] = True
+        event["measured"] = facts["sample_count"] is not None
+        post(name, event)
+        return found.pop()
+
+    return decide
 
 
 _MAKERS: tuple[tuple[str, tuple[Callable[[], Peer], ...]], ...] = (

@@ -17,20 +17,26 @@ Figures are microseconds a decision and ratios; a ratio is the median over round
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from bench._handwritten import DECIDED, Tuned, natural, prepared, tuned, tuned_limit, tuned_refusing, veto_ids
 from bench._inputs import COUNT, Facts, routing_facts
 from bench._measure import Contender, Reach, Report, run, side_by_side
-from bench._peers import READ, Cleaned, absent_peers, installed_peers, rounded
+from bench._peers import READ, Cleaned, absent_peers, durable_quality, installed_peers, rounded
 from engine import Book, load
 from engine.backends.compiled import Verdict
 from engine.backends.decision import Decision
+from engine.home import shipped_home
 from engine.language.evaluate import Missing
+from engine.language.rulebook import Rulebook
 
 POLICY = "routing"
+QUALITY = "quality"
 _ROUNDS = 100
 _BATCH = 100
 _SLOW_BATCH = 10
@@ -153,7 +159,9 @@ def measure(count: int = COUNT, rounds: int = _ROUNDS) -> Report:
     check_ours(ours, inputs, expected)
     report.note(f"all of ours and the hand-written functions agree on {len(inputs)} inputs")
     report_ours(report, ours, inputs, rounds)
-    report_peers(report, ours, [rounded(facts) for facts in inputs], rounds)
+    rounded_inputs = [rounded(facts) for facts in inputs]
+    report_quality(report, ours, rounded_inputs, rounds)
+    report_peers(report, ours, rounded_inputs, rounds)
     return report
 
 
@@ -216,6 +224,44 @@ def report_peers(report: Report, ours: Compiled, inputs: list[Facts], rounds: in
     fastest = min(ratios, key=ratios.__getitem__)
     report.note(f"the fastest peer is {fastest}")
     report.add("fastest peer / observed", ratios[fastest], "x", Reach(">=", 15))
+
+
+def report_quality(report: Report, ours: Compiled, inputs: list[Facts], rounds: int) -> None:
+    """Check and time the quality tier alone: durable-rules beside a compiled policy of that one rule set."""
+    cleaned = [_cleaned(ours.book.decide(POLICY, facts)) for facts in inputs]
+    durable = durable_quality()
+    with tempfile.TemporaryDirectory() as folder:
+        book = load(QUALITY, _quality_home(Path(folder), ours.book.rulebook))
+    policy, group = book.compiled.policy(QUALITY), "telemetry"
+    observed = [(policy.observed, (facts["now"], book.observe(group, facts.get(group)).values)) for facts in inputs]
+    expected = [({QUALITY: ours.book.decide(POLICY, facts)[QUALITY]}, ()) for facts in inputs]
+    same("the quality policy", expected, (({QUALITY: ours.decide_observed(one).quality}, ()) for one in observed))
+    same("durable-rules", expected, (({QUALITY: durable(facts)}, ()) for facts in cleaned))
+    contenders = [Contender("observed", ours.decide_observed, observed), Contender("durable", durable, cleaned)]
+    times = side_by_side(contenders, rounds=max(rounds // 4, 1), batch=_BATCH)
+    report.add("quality by durable-rules_us", times.micros("durable"), "us")
+    report.add("quality observed_us", times.micros("observed"), "us")
+    report.add("quality by durable-rules / observed", times.ratio("durable", "observed"), "x")
+
+
+def _quality_home(home: Path, rulebook: Rulebook) -> Path:
+    """A home whose only policy is the shipped set of quality tiers, with the numbers of the profile."""
+    shipped = shipped_home()
+    for file in (f"rules/{QUALITY}.yaml", "policies/facts.yaml"):
+        (home / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(shipped / file, home / file)
+    named = [f"policy: {QUALITY}", "doc: The tier.", "reads: [telemetry]"]
+    named += [f"{key}: [{QUALITY}]" for key in ("steps", "decides", "reason")]
+    (home / "policies" / f"{QUALITY}.yaml").write_text("\n".join(named) + "\n")
+    values = [
+        f"  {name}: {value:g}"
+        for name, value in rulebook.binding_of(None).values.items()
+        if isinstance(value, float) and name.partition(".")[0] in ("facts", QUALITY)
+    ]
+    lines = [f"profile: {QUALITY}", "doc: The numbers of prod.", f"policies: [{QUALITY}]", "values:", *values]
+    (home / "profiles").mkdir()
+    (home / "profiles" / f"{QUALITY}.yaml").write_text("\n".join(lines) + "\n")
+    return home
 
 
 def _cleaned(decision: Decision) -> Cleaned:

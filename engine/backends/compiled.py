@@ -130,7 +130,7 @@ class CompiledBook:
         try:
             now, symbol = facts["now"], facts["symbol"]
             policy = self._by_symbol[name, symbol]
-        except (KeyError, TypeError):
+        except Exception:  # noqa: BLE001 - a symbol of an odd class may raise anything when it is looked up
             moment = read_moment(facts)
             now, symbol = moment.now, moment.symbol
             policy = self.policy(name, symbol)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.language.evaluate import Known, Missing, compare
-from engine.language.findings import SluiceError
+from engine.language.findings import SluiceError, one_line
 from engine.language.model import Binding, Fact, Group, Policy
 from engine.language.rulebook import Rulebook
 from engine.language.spelling import did_you_mean
@@ -196,7 +196,7 @@ def read_group(group: Group, raw: Any) -> tuple[float | None, dict[str, Value | 
     at = read_value(NumberType("s", -math.inf, math.inf), given)
     if isinstance(at, Gap) and (given is not None or group.max_age is not None):
         got = "no observed_at" if given is None else f"observed_at {shorten(given)}"
-        return None, {fact.name: Gap(Missing.INVALID, got) for fact in group.facts}
+        return None, {fact.name: _recorded(raw.get(fact.name)) or Gap(Missing.INVALID, got) for fact in group.facts}
     held = {fact.name: read_fact(fact, raw.get(fact.name)) for fact in group.facts}
     kinds = {fact.name: fact.type for fact in group.facts}
     broken: dict[str, Value | Gap] = {}
@@ -243,7 +243,14 @@ def _read_value(kind: Type, raw: Any) -> Value | Gap:
             return _plain(raw)
         case TextType() if isinstance(raw, str) and _encodable(_plain(raw)):
             return _plain(raw)
-    return Gap(Missing.INVALID, shorten(raw))
+    return _recorded(raw) or Gap(Missing.INVALID, shorten(raw))
+
+
+def _recorded(raw: Any) -> Gap | None:
+    """The gap that a record shows (`decision.gap_record`), so that deciding again gives the same record."""
+    if isinstance(raw, dict) and raw.keys() == {"missing", "got"} and raw["missing"] == Missing.INVALID.value:
+        return Gap(Missing.INVALID, raw["got"]) if isinstance(raw["got"], str) and _encodable(raw["got"]) else None
+    return None
 
 
 def _double(raw: Any) -> float | None:
@@ -290,7 +297,7 @@ def shorten(raw: Any) -> str:
         text = _plain(repr(raw))
     except Exception:  # noqa: BLE001 - a broken __repr__ must not stop a decision
         text = type(raw).__name__
-    text = text.encode("ascii", "backslashreplace").decode()
+    text = one_line(text.encode("ascii", "backslashreplace").decode())
     return text if len(text) <= _MOST_SHOWN else text[: _MOST_SHOWN - 1] + "…"
 
 

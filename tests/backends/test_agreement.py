@@ -24,8 +24,8 @@ from tests.backends.strategies import Drawn, Picker, pickers, rulebooks, write_f
 from tests.conformance.backends import BACKENDS
 from tests.conformance.harness import bits
 
-RULEBOOKS = 400
-FACTS = 25
+RULEBOOKS = 240
+FACTS = 20
 LOADED_AT_LEAST = 0.6
 
 
@@ -117,7 +117,7 @@ def shape(node: object) -> object:
 
 
 @given(rulebooks(), pickers())
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_backends_agree_on_rulebooks_that_shrink(drawn: Drawn, pick: Picker) -> None:
     rulebook = drawn.try_load()
     if rulebook is not None:

@@ -70,7 +70,10 @@ def test_installed_peers_decide_as_the_compiled_policy_does(
 
     monkeypatch.setattr(decide, "side_by_side", quick)
     report = Report("decide")
-    decide.report_peers(report, ours, [rounded(facts) for facts in routing_facts(FEW)], rounds=1)
+    inputs = [rounded(facts) for facts in routing_facts(FEW)]
+    decide.report_quality(report, ours, inputs, rounds=1)
+    decide.report_peers(report, ours, inputs, rounds=1)
+    assert "quality by durable-rules / observed" in [figure.name for figure in report.figures]
     assert report.notes
 
 

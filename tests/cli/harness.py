@@ -14,7 +14,7 @@ import cli
 
 HOME = Path(__file__).resolve().parent / "home"
 GOLDEN = HOME.parent / "golden"
-COMMANDS = ("check", "decide", "explain", "init", "schema", "show")
+COMMANDS = ("check", "decide", "explain", "init", "run", "schema", "show")
 
 CASES: dict[str, tuple[str, ...]] = {
     "help": ("--help",),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 from engine.backends.decision import Decision
@@ -51,7 +52,13 @@ class InBook:
 
     def answer(self, rulebook: Rulebook, policy: str, facts: Mapping[str, Any]) -> Answer:
         """Decide."""
-        return answer_of(Book(rulebook, self.name).decide(policy, facts))
+        return answer_of(_book(rulebook, self.name).decide(policy, facts))
+
+
+@lru_cache(maxsize=4)
+def _book(rulebook: Rulebook, backend: BookBackend) -> Book:
+    """Compiling takes longer than deciding: a rulebook compiles once."""
+    return Book(rulebook, backend)
 
 
 def answer_of(decision: Decision) -> Answer:

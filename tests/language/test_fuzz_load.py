@@ -158,7 +158,7 @@ values: {tier.low_bps: {value: 1e1, why: the same}}
 """,
 }
 
-TOKENS = (
+TOKENS: tuple[str, ...] = (
     *"{}[]:,-?#&*!|>'\"%@`\t \n()$<>=+/.~^;\\",
     ": ", "- ", "-\n", "---\n", "...\n", "\n\n", "  ", "\r\n", "\r", "\x00", "\x07", "\x0b", "\x0c", "\x1c", "\x7f",
     "\x85",
@@ -257,8 +257,10 @@ class Mutator:
         self.names = sorted(contents)
         lines = [line for data in contents.values() for line in data.decode().splitlines()]
         self.lines = sorted({line for line in lines if line.strip()})
-        self.values = sorted({part.strip() for line in lines for part in re.split(r": |- ", line) if part.strip()})
-        self.words = sorted({word for line in lines for word in re.findall(r"[$\w.]+", line)})
+        self.values: list[str] = sorted(
+            {part.strip() for line in lines for part in re.split(r": |- ", line) if part.strip()}
+        )
+        self.words: list[str] = sorted({word for line in lines for word in re.findall(r"[$\w.]+", line)})
         self.ways: tuple[Callable[[bytes, random.Random], bytes], ...] = (
             self.flip, self.cut, self.drop_line, self.double_line, self.swap_lines, self.foreign_line,
             self.insert_token,

@@ -83,10 +83,8 @@ def test_a_crossed_book_is_handed_on_as_it_is_and_the_vocabulary_refuses_it() ->
     made = facts(builder(quote(0, 101.0, 100.0)), 500)
     assert made["market"]["spread_bps"] < 0
     decision = shipped("prod").decide("routing", {key: made[key] for key in ("now", "symbol", "market")})
-    assert (
-        "hard_gates.book_missing (bid (invalid) is missing" in decision.reason
-        or "hard_gates.book_missing" in decision.vetoes
-    )
+    (veto,) = [veto for veto in decision.record()["vetoes"] if veto["rule"] == "hard_gates.book_missing"]
+    assert veto["leaves"][0]["saw"] == {"bid": {"missing": "invalid"}}
 
 
 def test_the_age_of_a_book_decides_and_exactly_the_limit_is_fresh() -> None:
@@ -139,7 +137,7 @@ def test_bars_from_before_carry_over_without_a_hole_even_if_the_first_print_is_l
 
 def test_a_market_unseen_for_long_starts_its_atr_anew() -> None:
     built = builder(*TWO_MINUTES)
-    assert "atr_ratio" in facts(built, 240_000)["bars"], "two flat minutes are a quiet market"
+    assert "atr_long" in facts(built, 240_000)["bars"], "two flat minutes are a quiet market"
     late = facts(built, 1_000_000)["bars"]
     assert late["observed_at"] == START + 240.0, "and after that nothing closes: the group goes stale by its date"
     built.see_trade(trade(1_000_001, 150.0))

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from engine import Book, load
+from engine import Book, FactsError, load
 from engine.market import Event, Quote
-from engine.routing import MarketSource, Session, SessionShape, Step, open_market
+from engine.routing import MarketSource, Session, SessionShape, open_market
 from engine.routing.chain import Chain
 from engine.routing.watch import watch
 from tests.routing.markets import START_MS, Ran, generated, hand_made, quote, records, run, shipped, trade
@@ -23,7 +23,7 @@ PROFILES = ("prod", "testnet")
 class Nobody:
     """A view that looks at nothing."""
 
-    def show(self, step: Step, tally: object) -> None:
+    def show(self, *_: object) -> None:
         pass
 
 
@@ -191,7 +191,7 @@ def test_the_chain_needs_a_policy_routing() -> None:
         def policy(self, name: str) -> Any:
             return super().policy("nothing of the kind" if name == "routing" else name)
 
-    with pytest.raises(Exception, match="runs no policy"):
+    with pytest.raises(FactsError, match="runs no policy"):
         Chain(Without())
 
 
@@ -210,7 +210,7 @@ def test_ctrl_c_reports_what_was_decided_until_then() -> None:
     class Impatient:
         seen = 0
 
-        def show(self, step: Step, tally: object) -> None:
+        def show(self, *_: object) -> None:
             self.seen += 1
             if self.seen == 10:
                 raise KeyboardInterrupt

@@ -44,12 +44,12 @@ def test_a_named_folder_must_hold_something(tmp_path: Path) -> None:
 
 
 def test_without_recordings_the_market_is_generated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("engine.routing.source.data_dir", lambda environment: None)
+    monkeypatch.setattr("engine.routing.source.data_dir", lambda _: None)
     market = open_market(SHAPE, environment={})
     assert not market.is_recorded
     assert market.feed.source == "generated, seed 7"
     assert market.bars_of("BTCUSDT") == "prints"
-    monkeypatch.setattr("engine.routing.source.data_dir", lambda environment: tmp_path)
+    monkeypatch.setattr("engine.routing.source.data_dir", lambda _: tmp_path)
     assert "holds no bookTicker recording" in open_market(SHAPE, environment={}).notes[0]
 
 
