@@ -256,13 +256,17 @@ def explain_firing(firing: Firing, names: Mapping[str, Known], binding: Binding)
 
 
 def explain_leaf(leaf: Leaf, names: Mapping[str, Known], binding: Binding) -> str:
-    """A leaf as written, each name followed by its value, and each missing one by its cause."""
+    """A leaf as written, each name followed by its value, and each missing one by its cause.
+
+    A flag that is known says its value by standing there, and so does what `is known` or `is missing` asks of.
+    """
+    evident = self_evident(leaf.written.expression)
     places: dict[int, tuple[int, str, Known]] = {}
     for part in walk(leaf.written.expression):
         match part:
             case model.FactRef(name=name, type=kind) | model.DecisionRef(name=name, type=kind):
                 value = names[name]
-                if not isinstance(kind, FlagType) or isinstance(value, Missing):
+                if isinstance(value, Missing) or not (isinstance(kind, FlagType) or part.start in evident):
                     places[part.start] = (part.end, name, value)
             case model.ParameterRef(ruleset=owner, name=name):
                 places[part.start] = (part.end, name, binding.values[f"{owner}.{name}"])
@@ -279,6 +283,17 @@ def explain_leaf(leaf: Leaf, names: Mapping[str, Known], binding: Binding) -> st
         text += f"{leaf.written.text[done:start]}{name} {shown}"
         done = end
     return " ".join((text + leaf.written.text[done:]).split())
+
+
+def self_evident(expression: Expression) -> frozenset[int]:
+    """Where the names start that `is known` and `is missing` ask of."""
+    return frozenset(
+        inner.start
+        for part in walk(expression)
+        if isinstance(part, model.Presence)
+        for inner in walk(part.operand)
+        if isinstance(inner, (model.FactRef, model.DecisionRef))
+    )
 
 
 def show_value(value: Value) -> str:

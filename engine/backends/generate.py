@@ -465,7 +465,8 @@ class _Generator(Expressions):
         self._emit(2, f"at = {dated}" if aged is not None else f"at = {dated} if 'observed_at' in raw else now")
         for fact in checked:
             self._emit(2, f"{self.names[fact.name]} = raw[{fact.name!r}]")
-        self._emit(1, "except (KeyError, TypeError):")
+        # Whatever stands where a mapping should may raise anything; `take` looks at it the long way.
+        self._emit(1, "except Exception:")
         taken = ", ".join(self.names[fact.name] if fact in checked else "_" for fact in group.facts)
         self._emit(2, f"at, {taken}, _ = take({number}, facts)")
         undated = "at = now if at is None else moment(at)" if aged is None else "at = moment(at)"

@@ -13,7 +13,7 @@ from typing import Any, assert_never
 
 import msgspec
 
-from engine.backends.decision import ID_DIGITS, group_record, show_numbers, to_json
+from engine.backends.decision import ID_DIGITS, group_record, self_evident, show_numbers, to_json
 from engine.backends.facts import DECISIONS, Gap
 from engine.backends.generate import WORD, Expressions, Fired, group_argument
 from engine.backends.intake import NAN, NEVER
@@ -274,6 +274,7 @@ class _RecordGenerator(Expressions):
         text = leaf.written.text
         places: dict[int, tuple[int, str, str, bool]] = {}
         numbers: list[str] = []
+        evident = self_evident(leaf.written.expression)
         for part in self._refs(leaf.written.expression):
             kind = part.type
             match part:
@@ -283,6 +284,10 @@ class _RecordGenerator(Expressions):
                 case _:
                     python = self.names[part.name]
             missable = isinstance(part, model.FactRef)
+            if part.start in evident:
+                if missable:
+                    places[part.start] = (part.end, part.name, "", missable)
+                continue
             match kind:
                 case NumberType():
                     if python not in numbers:
