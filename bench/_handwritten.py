@@ -331,6 +331,46 @@ def _closes_fully(intent: Mapping[str, Any], account: Mapping[str, Any]) -> bool
     return (side == "sell" and position_qty == qty) or (side == "buy" and position_qty == -qty)
 
 
+def known(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What the policy rests on, by name, None where it is missing: `natural`'s reading code, to put before others."""
+    now = float(facts["now"])
+    intent = _fresh(facts.get("intent"), now)
+    market = _fresh(facts.get("market"), now, MARKET_MAX_AGE_S)
+    telemetry = _fresh(facts.get("telemetry"), now, TELEMETRY_MAX_AGE_S)
+    tuning = _fresh(facts.get("tuning"), now)
+    bid, ask = _ordered(_number(market, "bid", PRICE), _number(market, "ask", PRICE))
+    slippage_p50_bps, slippage_p95_bps = _ordered(
+        _number(telemetry, "slippage_p50_bps", BPS), _number(telemetry, "slippage_p95_bps", BPS)
+    )
+    ack_latency_p50_ms, _ = _ordered(
+        _number(telemetry, "ack_latency_p50_ms", LATENCY_MS), _number(telemetry, "ack_latency_p95_ms", LATENCY_MS)
+    )
+    return {
+        "maker_requested": _flag(intent, "maker_requested"),
+        "maker_price": _number(intent, "maker_price", PRICE),
+        "maker_qty": _number(intent, "maker_qty", QTY),
+        "reduce_only": _flag(intent, "reduce_only"),
+        "bid": bid,
+        "ask": ask,
+        "spread_bps": _number(market, "spread_bps", SPREAD_BPS),
+        "atr_ratio": _number(_fresh(facts.get("bars"), now, BARS_MAX_AGE_S), "atr_ratio", ATR_RATIO),
+        "maker_fill_ratio": _number(telemetry, "maker_fill_ratio", SHARE),
+        "fallback_ratio": _number(telemetry, "fallback_ratio", SHARE),
+        "slippage_p50_bps": slippage_p50_bps,
+        "slippage_p95_bps": slippage_p95_bps,
+        "ack_latency_p50_ms": ack_latency_p50_ms,
+        "sample_count": _number(telemetry, "sample_count", COUNT),
+        "tuned_bias_delta": _number(tuning, "tuned_bias_delta", BIAS_DELTA),
+        "tuned_offset_delta_bps": _number(tuning, "tuned_offset_delta_bps", OFFSET_DELTA_BPS),
+        "tuned_maker_first": _flag(tuning, "tuned_maker_first"),
+        "maker_paused": _flag(_fresh(facts.get("windows"), now), "maker_paused"),
+        "hourly_expectancy": _number(_fresh(facts.get("signal"), now, SIGNAL_MAX_AGE_S), "hourly_expectancy", BPS),
+        "admitted_qty": _number(
+            _fresh((facts.get("decisions") or {}).get("admission"), now), "admitted_qty", ADMITTED_QTY
+        ),
+    }
+
+
 # The tuned ones ------------------------------------------------------------------------------------------------------
 
 Tuned = tuple[tuple[Any, ...], tuple[str, ...]]
@@ -583,38 +623,32 @@ def tuned_refusing(facts: dict[str, Any]) -> Tuned:
 
 def prepared(facts: Mapping[str, Any]) -> tuple[Any, ...]:
     """The arguments of `tuned_limit` for a facts object."""
-    now = float(facts["now"])
-    intent = _fresh(facts.get("intent"), now)
-    market = _fresh(facts.get("market"), now, MARKET_MAX_AGE_S)
-    telemetry = _fresh(facts.get("telemetry"), now, TELEMETRY_MAX_AGE_S)
-    tuning = _fresh(facts.get("tuning"), now)
-    bid, ask = _ordered(_number(market, "bid", PRICE), _number(market, "ask", PRICE))
-    spread_bps = _number(market, "spread_bps", SPREAD_BPS)
-    slippage = _ordered(_number(telemetry, "slippage_p50_bps", BPS), _number(telemetry, "slippage_p95_bps", BPS))
-    ack_p50, _ = _ordered(
-        _number(telemetry, "ack_latency_p50_ms", LATENCY_MS), _number(telemetry, "ack_latency_p95_ms", LATENCY_MS)
-    )
-    values = (
-        _flag(intent, "maker_requested"),
-        _flag(intent, "reduce_only"),
-        _number(intent, "maker_price", PRICE),
-        _number(intent, "maker_qty", QTY),
-        bid is not None and ask is not None and spread_bps is not None,
-        spread_bps,
-        _number(_fresh(facts.get("bars"), now, BARS_MAX_AGE_S), "atr_ratio", ATR_RATIO),
-        _number(telemetry, "maker_fill_ratio", SHARE),
-        _number(telemetry, "fallback_ratio", SHARE),
-        *slippage,
-        ack_p50,
-        _number(telemetry, "sample_count", COUNT),
-        _number(tuning, "tuned_bias_delta", BIAS_DELTA),
-        _number(tuning, "tuned_offset_delta_bps", OFFSET_DELTA_BPS),
-        _flag(tuning, "tuned_maker_first"),
-        _flag(_fresh(facts.get("windows"), now), "maker_paused"),
-        _number(_fresh(facts.get("signal"), now, SIGNAL_MAX_AGE_S), "hourly_expectancy", BPS),
-        _number(_fresh((facts.get("decisions") or {}).get("admission"), now), "admitted_qty", ADMITTED_QTY),
-    )
-    return tuple(NAN if value is None else value for value in values)
+    held = known(facts)
+    held["has_book"] = None not in (held["bid"], held["ask"], held["spread_bps"])
+    return tuple(NAN if held[name] is None else held[name] for name in _PREPARED)
+
+
+_PREPARED = (
+    "maker_requested",
+    "reduce_only",
+    "maker_price",
+    "maker_qty",
+    "has_book",
+    "spread_bps",
+    "atr_ratio",
+    "maker_fill_ratio",
+    "fallback_ratio",
+    "slippage_p50_bps",
+    "slippage_p95_bps",
+    "ack_latency_p50_ms",
+    "sample_count",
+    "tuned_bias_delta",
+    "tuned_offset_delta_bps",
+    "tuned_maker_first",
+    "maker_paused",
+    "hourly_expectancy",
+    "admitted_qty",
+)
 
 
 def tuned_limit(

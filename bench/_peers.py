@@ -1,9 +1,16 @@
 """The routing policy in other rule engines, each as idiomatic and as prepared as it allows.
 
-A peer gets facts that were cleaned for it (one flat dict, numbers and flags, None for whatever is missing) and does
-nothing but the policy's logic: no staleness, ranges, relations or unknown names, and no reasons. What the prod profile
-switches off (probes, dropping the reduce-only flag) is left out for all. Whatever can be done once is: expressions are
-compiled, rules loaded, contexts made.
+Each does the policy's logic on facts that were cleaned for it: one flat dict, numbers and flags, None for whatever is
+missing. No staleness, ranges, relations or unknown names, and no reasons. What the prod profile switches off (probes,
+dropping the reduce-only flag) is left out for all. Whatever can be done once is: expressions are compiled, rules loaded,
+contexts made.
+
+The whole policy starts from facts objects as they arrive. There are two ways to it. `behind_a_border` puts a border
+written in Python (`known`: the reading code of `natural`) before any of them. For zen, the fastest, there are also
+variants whose border is zen's own: freshness of each group, types, ranges and relations, each fact once, as
+assignments of the expression or as a node before the tables. Neither refuses unknown names. zen takes no NaN, infinity
+or number beyond a decimal's 28 digits, so `for_zen` makes text of these before anything is timed: no number, as they
+are for us, and unlike null no absence (a group without `observed_at` may be fresh, one dated NaN is not).
 
 Four of them share one text: `STEPS`, each decided value as an expression in Python's syntax in which a comparison with
 something missing is false. It is printed in the peer's own language, with the tests for null that it needs there.
@@ -33,7 +40,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from bench._handwritten import DECIDED
+from bench._handwritten import DECIDED, known
 
 Cleaned = dict[str, Any]
 """What is known, by fact; None for what is missing."""
@@ -69,7 +76,7 @@ class Peer:
 
     name: str
     decide: Callable[[Cleaned], Any]
-    """What is timed: cleaned facts in, the engine's own kind of result out."""
+    """What is timed: cleaned facts in (or a facts object), the engine's own kind of result out."""
     read: Callable[[Any], tuple[dict[str, Any], tuple[str, ...]]]
     """The decided values and veto ids in such a result (not timed)."""
 
@@ -91,6 +98,19 @@ def installed_peers() -> Iterator[Peer]:
         if importlib.util.find_spec(module):
             for maker in makers:
                 yield maker()
+
+
+def behind_a_border(peer: Peer) -> Peer:
+    """The peer on facts objects, with the border in Python before it."""
+    decide = peer.decide
+    return Peer(peer.name, lambda facts: decide(known(facts)), peer.read)
+
+
+def installed_whole_peers() -> Iterator[Peer]:
+    """Peers whose own language does the border too: they take facts objects (`for_zen`)."""
+    if importlib.util.find_spec("zen"):
+        yield zen_expression_whole()
+        yield zen_tables_whole()
 
 
 def absent_peers() -> list[str]:
@@ -390,12 +410,20 @@ def _expressions(name: str, expressions: dict[str, str]) -> dict[str, Any]:
 
 def _steps_of_a_node(*names: str) -> dict[str, str]:
     """Steps as one expression node's keys: `$.` is how one reads another."""
-    own = re.compile(rf"\b({'|'.join(names)})\b")
-    return {name: own.sub(r"$.\1", _print(_parse(STEPS[name]), _WORDS)) for name in names}
+    return _own_names({name: _print(_parse(STEPS[name]), _WORDS) for name in names})
 
 
-def zen_graph() -> dict[str, Any]:
-    """The policy as a graph of tables, one for each `first` and `veto` set, and expressions where numbers add up."""
+def _own_names(expressions: dict[str, str]) -> dict[str, str]:
+    """Expressions of one node, which read each other by `$.`."""
+    own = re.compile(rf"(?<![\w.])({'|'.join(expressions)})\b")
+    return {name: own.sub(r"$.\1", text) for name, text in expressions.items()}
+
+
+def zen_graph(*border: dict[str, Any]) -> dict[str, Any]:
+    """The policy as a graph of tables, one for each `first` and `veto` set, and expressions where numbers add up.
+
+    Nodes of a border go first.
+    """
     known = "$ != null and $ "
     worse = ["fallback_ratio", "slippage_p95_bps", "ack_latency_p50_ms"]
     quality = [["null", *[_ANY] * 4, '"ok"'], ["< 20", *[_ANY] * 4, '"ok"']]
@@ -423,6 +451,7 @@ def zen_graph() -> dict[str, Any]:
     gates = [[_print(_parse(text), _WORDS), f'"{name}"'] for name, text in VETOES.items()]
     nodes = [
         {"id": "in", "name": "in", "type": "inputNode", "content": {}},
+        *border,
         _table("quality", ["sample_count", *worse, "maker_fill_ratio"], ["quality"], quality),
         _table("regime", ["atr_ratio"], ["atr_regime"], regime),
         _table("stance", ["quality", "atr_regime", "tuned_maker_first"], ["maker_first"], stance),
@@ -453,14 +482,105 @@ def zen_graph() -> dict[str, Any]:
 
 def zen_tables() -> Peer:
     """The graph in an engine with a static loader."""
+    return _zen_engine(zen_graph())
+
+
+def _zen_engine(graph: dict[str, Any]) -> Peer:
     import zen  # noqa: PLC0415 - only where it is installed
 
-    evaluate = zen.ZenEngine({"loader": {"type": "static", "content": {"routing": zen_graph()}}}).evaluate
+    evaluate = zen.ZenEngine({"loader": {"type": "static", "content": {"routing": graph}}}).evaluate
 
     def read(response: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
         return _read_object(response["result"])
 
     return Peer("zen tables", lambda facts: evaluate("routing", facts), read)
+
+
+# zen's own border ----------------------------------------------------------------------------------------------------
+
+_FLAG = ""
+_PRICE = "[0.000000001..1000000000]"
+_QTY = "[-1000000000000..1000000000000]"
+_SHARE = "[0..1]"
+_BPS = "[-10000..10000]"
+_LATENCY_MS = "[0..3600000]"
+_BORDER: dict[str, tuple[str, dict[str, str]]] = {
+    "intent": (
+        _FLAG,
+        {"maker_requested": _FLAG, "maker_price": _PRICE, "maker_qty": _QTY, "reduce_only": _FLAG},
+    ),
+    "market": ("2", {"bid": _PRICE, "ask": _PRICE, "spread_bps": "[0..20000]"}),
+    "bars": ("180", {"atr_ratio": "[0..1000000]"}),
+    "telemetry": (
+        "900",
+        {
+            "maker_fill_ratio": _SHARE,
+            "fallback_ratio": _SHARE,
+            "slippage_p50_bps": _BPS,
+            "slippage_p95_bps": _BPS,
+            "ack_latency_p50_ms": _LATENCY_MS,
+            "ack_latency_p95_ms": _LATENCY_MS,
+            "sample_count": "[0..1000000000]",
+        },
+    ),
+    "tuning": (
+        "",
+        {"tuned_bias_delta": "[-1..1]", "tuned_offset_delta_bps": "[-1000..1000]", "tuned_maker_first": _FLAG},
+    ),
+    "windows": ("", {"maker_paused": _FLAG}),
+    "signal": ("3600", {"hourly_expectancy": _BPS}),
+    "decisions.admission": ("", {"admitted_qty": "[0..1000000000000]"}),
+}
+"""By group: how old it may be (s; nothing: any age, and it need not be dated), and its facts' ranges."""
+_RELATIONS = (
+    ("bid", "ask"),
+    ("slippage_p50_bps", "slippage_p95_bps"),
+    ("ack_latency_p50_ms", "ack_latency_p95_ms"),
+)
+
+
+def zen_border() -> dict[str, str]:
+    """The border in ZEN, as names and expressions, in an order in which each needs only earlier ones."""
+    made: dict[str, str] = {}
+    low_of = dict(_RELATIONS)
+    high_of = {high: low for low, high in _RELATIONS}
+    for group, (age, facts) in _BORDER.items():
+        at, seen = f"{group}.observed_at", f"{group.replace('.', '_')}_seen"
+        dated = f'type({at}) == "number" and now - {at} ' + (f"in [-5..{age}]" if age else ">= -5")
+        made[seen] = f"({dated if age else f'{at} == null or {dated}'}) ? {group} : null"
+        for fact, within in facts.items():
+            value = f"{seen}.{fact}"
+            test = f'type({value}) == "number" and {value} in {within}' if within else f'type({value}) == "bool"'
+            related = fact in low_of or fact in high_of
+            made[f"{fact}_held" if related else fact] = f"{test} ? {value} : null"
+    for low, high in _RELATIONS:
+        first, second = f"{low}_held", f"{high}_held"
+        made[f"{low}_broken"] = f"{first} != null and {second} != null and {first} > {second}"
+        made |= {side: f"{low}_broken ? null : {side}_held" for side in (low, high) if side in READ}
+    return made
+
+
+def for_zen(facts: Any) -> Any:
+    """The same facts object with text for the numbers that zen refuses to take at all."""
+    if isinstance(facts, dict):
+        return {key: for_zen(held) for key, held in facts.items()}
+    return str(facts) if isinstance(facts, float) and not abs(facts) < _DECIMAL_LIMIT else facts
+
+
+_DECIMAL_LIMIT = 7.9e28
+
+
+def zen_expression_whole() -> Peer:
+    """ZEN with its own border, compiled once."""
+    import zen  # noqa: PLC0415 - only where it is installed
+
+    border = "".join(f"{name} = {text};\n" for name, text in zen_border().items())
+    return Peer("zen expression", zen.compile_expression(border + zen_source()).evaluate, _read_object)
+
+
+def zen_tables_whole() -> Peer:
+    """The graph with a node for its own border first, in an engine with a static loader."""
+    return _zen_engine(zen_graph(_expressions("border", _own_names(zen_border()))))
 
 
 # CLIPS ---------------------------------------------------------------------------------------------------------------

@@ -35,6 +35,12 @@ from engine.language.types import (
 _RULE_NUMBERS = (0.0, 1.0)
 """Literals a rule set may hold (and -1, by the sign); every other number is a parameter."""
 
+_HABITS = {
+    **dict.fromkeys(("null", "None", "nil", "undefined", "nan"), "there is no null: test `is missing` or `is known`"),
+    **dict.fromkeys(("True", "False", "TRUE", "FALSE", "yes", "no", "on", "off"), "flags are `true` and `false`"),
+}
+"""Words of other languages that are ordinary names here, and what to write instead where nothing has that name."""
+
 _ORDER = frozenset(("<", "<=", ">", ">="))
 
 
@@ -170,7 +176,7 @@ class _Resolver:
             return self._refuse("name.unknown", node, message, did_you_mean(name, [*expected.of, *known], listed))
         if name in ("min", "max", "abs"):
             return self._refuse("name.keyword", node, f"`{name}` is a function", f"write `{name}(…)`")
-        otherwise = "a policy reads the facts of the groups it lists under `reads`"
+        otherwise = _HABITS.get(name, "a policy reads the facts of the groups it lists under `reads`")
         return self._refuse(
             "name.unknown", node, f"nothing here is called `{name}`", did_you_mean(name, known, otherwise)
         )

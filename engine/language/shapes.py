@@ -10,6 +10,7 @@ with a list of allowed values), so verdicts are remembered by that skeleton: a t
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping as AbstractMapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -264,14 +265,17 @@ def _empty(node: Node) -> bool:
 
 # Cerberus checks the schemas themselves at some milliseconds each: once, not at every load.
 _VALIDATORS = {kind: cerberus.Validator(shape.fields) for kind, shape in SHAPES.items()}
+_ONE_AT_A_TIME = threading.Lock()
+"""A validator holds the errors of its last document, and two threads may load at once."""
 
 
 @lru_cache(maxsize=4096)
 def _verdict(kind: str, skeleton: _Skeleton) -> tuple[_Problem, ...]:
     validator = _VALIDATORS[kind]
-    validator.validate(_sample(skeleton), normalize=False)
     problems: list[_Problem] = []
-    _collect(validator._errors, problems)  # noqa: SLF001 - the public `errors` drops the rule and its constraint
+    with _ONE_AT_A_TIME:
+        validator.validate(_sample(skeleton), normalize=False)
+        _collect(validator._errors, problems)  # noqa: SLF001 - the public `errors` drops the rule and its constraint
     return tuple(problems)
 
 

@@ -137,7 +137,7 @@ class _Writer:
             return pick.one(found).text
         if literals and pick.chance(40):
             return pick.one(("0", "1", "-1"))
-        return self.param({"type": "number", "min": -MAX, "max": MAX, **({"unit": unit} if unit else {})}, pick.one(AWKWARD))
+        return self.param(_number(-MAX, MAX, unit), pick.one(AWKWARD))
 
     def param(self, declared: dict[str, Any], value: Any) -> str:
         for name, (other, held) in self.rules.params.items():
@@ -174,7 +174,9 @@ class _Writer:
             if flags:
                 flag = pick.one(flags).text
                 other = pick.one([name.text for name in flags] + ["true", "false"])
-                return pick.one((flag, flag, f"{flag} == {other}", f"{flag} != {other}", f"{flag} in [{other}, {flag}]"))
+                return pick.one(
+                    (flag, flag, f"{flag} == {other}", f"{flag} != {other}", f"{flag} in [{other}, {flag}]")
+                )
         if way < 14:
             texts = [name for name in self.names if isinstance(name.kind, TextType)]
             if texts:
@@ -239,12 +241,12 @@ class _Writer:
         """A value for a name of that type, and what has to be known for it."""
         pick = self.pick
         if isinstance(kind, FlagType):
-            settled = [n.text for n in self.names if isinstance(n.kind, FlagType) and (not n.missable or n.text in self.known)]
-            if facts and pick.chance(40):
-                number = [name.text for name in self.names if isinstance(name.kind, NumberType) and name.missable]
-                if number:
-                    name = pick.one(number)
-                    return pick.one((f"{name} > 0 or {name} < 1", f"not {name} == 0", f"{name} in [0, 1]")), [name]
+            flags = [name for name in self.names if isinstance(name.kind, FlagType)]
+            settled = [name.text for name in flags if not name.missable or name.text in self.known]
+            numbers = [name.text for name in self.names if isinstance(name.kind, NumberType) and name.missable]
+            if facts and numbers and pick.chance(40):
+                fact = pick.one(numbers)
+                return pick.one((f"{fact} > 0 or {fact} < 1", f"not {fact} == 0", f"{fact} in [0, 1]")), [fact]
             return pick.one([*settled, "true", "false"]), []
         if isinstance(kind, ChoiceType):
             same = [n for n in self.names if isinstance(n.kind, ChoiceType) and n.kind.of == kind.of]
@@ -269,14 +271,18 @@ class _Writer:
     def bound(self, value: float, unit: str) -> str:
         if value in (0.0, 1.0, -1.0):
             return f"{value:g}"
-        return self.param({"type": "number", "min": value, "max": value, **({"unit": unit} if unit else {})}, value)
+        return self.param(_number(value, value, unit), value)
 
 
 COMPARATORS = ("<", "<=", ">", ">=", "==", "!=")
 
 
+def _number(low: float, high: float, unit: str | None) -> dict[str, Any]:
+    return {"type": "number", "min": low, "max": high, **({"unit": unit} if unit else {})}
+
+
 def _operand(text: str) -> str:
-    return f"({text})" if " " in text and not text.endswith(")") or text.startswith("-") or ") " in text else text
+    return f"({text})" if (" " in text and not text.endswith(")")) or text.startswith("-") or ") " in text else text
 
 
 def _group(text: str) -> str:
@@ -377,8 +383,7 @@ def _declare(pick: Picker, letter: str, ranges: Sequence[tuple[float, float]] = 
         case "x":
             low, high = pick.one(ranges)
             unit = pick.one(UNITS)
-            declared = {"type": "number", "min": low, "max": high, **({"unit": unit} if unit else {})}
-            return declared, NumberType(unit or "", low, high)
+            return _number(low, high, unit), NumberType(unit or "", low, high)
         case "f":
             return {"type": "flag"}, FlagType()
         case "t":
@@ -396,9 +401,7 @@ def _relations(pick: Picker, groups: Mapping[str, Any]) -> list[str]:
         for names in (numbers, ordered):
             if len(names) > 1 and pick.chance(40):
                 first, second = names[0], names[1]
-                if all(
-                    group["facts"][first].get(key) == group["facts"][second].get(key) for key in ("unit", "of")
-                ):
+                if all(group["facts"][first].get(key) == group["facts"][second].get(key) for key in ("unit", "of")):
                     found.append(f"{first} {pick.one(COMPARATORS)} {second}")
     return found
 
@@ -419,7 +422,9 @@ def _policy(
             document["params"] = {key: declared for key, (declared, _) in rules.params.items()}
             for key, (declared, value) in rules.params.items():
                 values[f"{rules.name}.{key}"] = value
-                if declared["type"] == "choice" or declared["type"] == "number" and declared["min"] != declared["max"]:
+                if declared["type"] == "choice" or (
+                    declared["type"] == "number" and declared["min"] != declared["max"]
+                ):
                     overrides[f"{rules.name}.{key}"] = list(declared.get("of", AWKWARD))
         files[f"rules/{rules.name}.yaml"] = document
         steps.append(rules.name)
@@ -444,7 +449,8 @@ def _ruleset(pick: Picker, rules: _Set, scope: list[Name], prefix: str) -> tuple
         names.append(Name(f"{prefix}_d{number}", kind, missable=False))
     writer = _Writer(pick, scope, rules)
     document: dict[str, Any] = {"ruleset": rules.name, "hit": hit, "sets": sets}
-    whole = pick.one((None, "match", "skip", "skip", "skip")) if hit == "veto" or pick.chance(10) else pick.one(("match", "skip", "skip"))
+    silent = (None,) if hit == "veto" or pick.chance(10) else ()
+    whole = pick.one((*silent, "match", "skip", "skip"))
     if whole:
         document["unknown"] = whole
     if hit == "each":
@@ -511,7 +517,8 @@ def _symbols(pick: Picker, overrides: Mapping[str, list[Any]]) -> dict[str, Any]
 
 def write_facts(pick: Picker, rulebook: Rulebook, policy: Policy) -> dict[str, Any]:
     """Draw a facts object, sound for the most part."""
-    bound = [value for binding in rulebook.bindings.values() for value in binding.values.values() if isinstance(value, float)]
+    values = [value for binding in rulebook.bindings.values() for value in binding.values.values()]
+    bound = [value for value in values if isinstance(value, float)]
     facts: dict[str, Any] = {"now": pick.one((NOW, NOW, NOW, int(NOW), np.float64(NOW)))}
     symbol = pick.one(SYMBOLS)
     if symbol or pick.chance(20):
@@ -552,7 +559,7 @@ def _moment(pick: Picker) -> Any:
 
 
 def _bad(pick: Picker, kind: Type) -> Any:
-    values: list[Any] = [None, math.nan, math.inf, "1", [], {}, True, 10**400, 2**53 + 1, 1e999, "", "\ud800", b"x", 1 + 0j]
+    values: list[Any] = [None, math.nan, math.inf, "1", [], {}, True, 10**400, 2**53 + 1, "", "\ud800", b"x", 1 + 0j]
     if isinstance(kind, NumberType):
         values += [math.nextafter(kind.max, math.inf), math.nextafter(kind.min, -math.inf)] * 3
     if isinstance(kind, FlagType):
@@ -563,7 +570,7 @@ def _bad(pick: Picker, kind: Type) -> Any:
 def _good(pick: Picker, kind: Type, bound: Sequence[float]) -> Any:
     match kind:
         case FlagType():
-            return pick.one((True, False, np.bool_(True)))  # noqa: FBT003
+            return pick.one((True, False, np.bool_(True)))
         case ChoiceType(of=of):
             return pick.one(of)
         case NumberType(min=low, max=high):

@@ -181,7 +181,18 @@ def test_random_rulebooks_use_the_whole_language() -> None:
                         words |= {_kind(part) for part in walk(leaf.written.expression)}
         words |= {"symbols"} if rulebook.symbols else set()
     assert {
-        *("first", "each", "veto", "set", "add", "at_least", "at_most", "unknown match", "unknown skip", "unknown None"),
+        *(
+            "first",
+            "each",
+            "veto",
+            "set",
+            "add",
+            "at_least",
+            "at_most",
+            "unknown match",
+            "unknown skip",
+            "unknown None",
+        ),
         *("+", "-", "*", "/", "min", "max", "abs", "<", "<=", ">", ">=", "==", "!=", "and", "or", "implies", "Not"),
         *("Member", "Presence", "FactRef", "DecisionRef", "ParameterRef", "Constant", "Negative", "symbols"),
     } <= words

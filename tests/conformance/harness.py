@@ -76,7 +76,8 @@ def _repeated(loader: _CaseLoader, node: yaml.MappingNode) -> str:
 
 def _long(rules: int) -> str:
     head = "ruleset: s\nhit: first\nsets: {out: {type: number, min: 0, max: 1}}\nunknown: skip\nrules:\n"
-    middle = "".join(f"- {{id: r{number}, when: x > $limit and y > $limit, set: {{out: 0}}}}\n" for number in range(rules))
+    rule = "- {{id: r{}, when: x > $limit and y > $limit, set: {{out: 0}}}}\n"
+    middle = "".join(rule.format(number) for number in range(rules))
     last = "- {id: last_but_one, when: x == $limit, set: {out: 1}}\n- {id: last, set: {out: 0}}\n"
     return f"{head}{middle}{last}params: {{limit: {{type: number, min: 0, max: 10}}}}\n"
 

@@ -38,15 +38,15 @@ def sums(draw: st.DrawFn, depth: int = 3) -> tuple[model.Expression, dict[str, A
             name = f"x{len(values)}"
             values[name] = within(draw, low, high)
             return fact(name, low, high)
-        way = draw(st.sampled_from(["+", "-", "*", "/", "min", "max", "abs", "neg"]))
+        way: Any = draw(st.sampled_from(["+", "-", "*", "/", "min", "max", "abs", "neg"]))
         match way:
             case "neg":
                 return model.Negative(0, 0, make(left - 1), kind)
             case "abs":
                 return model.Call(0, 0, "abs", (make(left - 1),), kind)
             case "min" | "max":
-                return model.Call(0, 0, way, (make(left - 1), make(left - 1)), kind)  # type: ignore[arg-type]  # one of two
-        return model.Arithmetic(0, 0, way, make(left - 1), make(left - 1), kind)  # type: ignore[arg-type]  # one of four
+                return model.Call(0, 0, way, (make(left - 1), make(left - 1)), kind)
+        return model.Arithmetic(0, 0, way, make(left - 1), make(left - 1), kind)
 
     return make(depth), values
 

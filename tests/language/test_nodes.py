@@ -7,7 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.language.findings import Finding, Findings
-from engine.language.nodes import MOST_BYTES, MOST_NESTING, Mapping, Node, Scalar, Sequence, Source, compose, decode_source
+from engine.language.nodes import (
+    MOST_BYTES,
+    MOST_NESTING,
+    Mapping,
+    Node,
+    Scalar,
+    Sequence,
+    Source,
+    compose,
+    decode_source,
+)
 
 
 def nodes(text: str) -> Node:
@@ -93,7 +103,13 @@ def test_windows_line_ends_and_a_byte_order_mark_move_nothing() -> None:
     assert source is not None
     node = compose(source, findings)
     assert node is not None
-    assert [(scalar.span.line, scalar.span.column) for scalar in scalars(node)] == [(1, 1), (1, 4), (2, 1), (2, 5), (3, 3)]
+    assert [(scalar.span.line, scalar.span.column) for scalar in scalars(node)] == [
+        (1, 1),
+        (1, 4),
+        (2, 1),
+        (2, 5),
+        (3, 3),
+    ]
 
 
 @given(
@@ -131,9 +147,9 @@ def test_nesting_is_refused_beyond_its_limit_and_not_before(opening: str) -> Non
 
 def test_block_nesting_counts_too() -> None:
     assert not refusals("".join(f"{'  ' * level}a:\n" for level in range(MOST_NESTING)))
-    assert [finding.code for finding in refusals("".join(f"{' ' * level}a:\n" for level in range(MOST_NESTING + 2)))] == [
-        "yaml.too_deep"
-    ]
+    assert [
+        finding.code for finding in refusals("".join(f"{' ' * level}a:\n" for level in range(MOST_NESTING + 2)))
+    ] == ["yaml.too_deep"]
     assert [finding.code for finding in refusals("- " * (MOST_NESTING + 1) + "x")] == ["yaml.too_deep"]
 
 

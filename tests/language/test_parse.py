@@ -33,7 +33,7 @@ MISTAKES = [
     ("m == 'x", "'", "this text is not closed", "end it with a single quote on the same line"),
     ("x ? y", "?", "`?` is not part of the language", "see docs/language.md"),
     ("a + b is known", "is", "`is` takes one name or a parenthesis", "write `(x / y) is known`"),
-    ("f adn g", "adn", "`adn` is not expected here", "did you mean `and`?"),
+    ("f andd g", "andd", "`andd` is not expected here", "did you mean `and`?"),
     ("f g", "g", "`g` is not expected here", "an operator is missing before it, or it is misspelt"),
     ("x in []", "]", "an empty list contains nothing", "name at least one value"),
     ("a + * b", "*", "`*` is not expected here", "check the operators and parentheses before it"),
@@ -59,7 +59,17 @@ def test_a_mistake_inside_a_text_is_none(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["f andg", "f orange", "f implieslater", "x is knownand", "x inside", "nothing", "android", "x in_list", "vetoed byset.r"],
+    [
+        "f andg",
+        "f orange",
+        "f implieslater",
+        "x is knownand",
+        "x inside",
+        "nothing",
+        "android",
+        "x in_list",
+        "vetoed byset.r",
+    ],
 )
 def test_a_word_ends_where_a_name_would(text: str) -> None:
     found = parse(text)
@@ -67,7 +77,8 @@ def test_a_word_ends_where_a_name_would(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("12", 12.0), ("0.1", 0.1), ("1e3", 1000.0), (".5", 0.5), ("5.", 5.0), ("1E-3", 0.001), ("010", 10.0)]
+    ("text", "value"),
+    [("12", 12.0), ("0.1", 0.1), ("1e3", 1000.0), (".5", 0.5), ("5.", 5.0), ("1E-3", 0.001), ("010", 10.0)],
 )
 def test_numbers_are_the_nearest_double(text: str, value: float) -> None:
     found = parse(text)

@@ -37,7 +37,11 @@ SAMPLES = [
     ("ruleset", RULES.replace("veto", "all") + "rules: [{id: a}]", False),
     ("ruleset", RULES.replace("flag", "int") + "rules: [{id: a}]", False),
     ("ruleset", RULES.replace("type: flag", "doc: x") + "rules: [{id: a}]", False),
-    ("ruleset", RULES + "rules: [{id: a}]\nrequires: [$a > $b]\nparams: {a: {type: number, min: 0, max: 1, unit: bps}}", True),
+    (
+        "ruleset",
+        RULES + "rules: [{id: a}]\nrequires: [$a > $b]\nparams: {a: {type: number, min: 0, max: 1, unit: bps}}",
+        True,
+    ),
     ("ruleset", RULES + "rules: [{id: a}]\nparams: {a: {type: number, min: 0, max: 1, unit: pct}}", False),
     ("ruleset", RULES + "rules: [{id: a}]\nparams: {a: {type: choice, of: []}}", False),
     ("profile", PROFILE + "values: {a.b: 1, a.c: true, a.d: {value: x, why: y}}", True),
@@ -65,7 +69,9 @@ SAMPLES = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "text", "sound"), SAMPLES, ids=[f"{kind}-{place}" for place, (kind, _, _) in enumerate(SAMPLES)])
+@pytest.mark.parametrize(
+    ("kind", "text", "sound"), SAMPLES, ids=[f"{kind}-{place}" for place, (kind, _, _) in enumerate(SAMPLES)]
+)
 def test_schema_and_loader_agree(kind: str, text: str, *, sound: bool) -> None:
     findings = Findings()
     node = compose(Source.of("f.yaml", text), findings)
