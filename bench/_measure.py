@@ -1,7 +1,10 @@
 """Measuring side by side, and saying what came of it: a table, a line of JSON, and the exit code of `--check`.
 
 Machines are noisy, so contenders are never timed one after the other. A round gives each of them the same inputs, in an
-order that changes from round to round; a ratio is the median of the rounds' ratios, a time the median of the rounds'.
+order that is drawn anew for every round; a ratio is the median of the rounds' ratios, a time the median of the rounds'.
+All meet the same caches: before a contender is timed its inputs are read once, as by whoever has just made them, and it
+decides as many others. Without the first, whoever follows a neighbour with inputs of the same form would find them
+warm; with a rehearsal on the inputs that are timed, the processor would know every branch that is taken.
 The clock is the processor time of this process (all its threads): what others do meanwhile does not count.
 """
 
@@ -13,6 +16,7 @@ import json
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from random import Random
 from time import process_time
 from typing import Any, Literal
 
@@ -48,13 +52,17 @@ class Times:
 def side_by_side(contenders: Sequence[Contender], *, rounds: int, batch: int) -> Times:
     """Time all contenders over the same `batch` inputs a round, walking through the inputs round by round."""
     taken: dict[str, list[float]] = {contender.name: [] for contender in contenders}
+    shuffled, order = Random(0), list(contenders)
     gc.collect()
     gc.freeze()  # the inputs are no garbage, and a live host does not hold ten thousand of them
     try:
         for number in range(-1, rounds):  # the first round warms up
-            first = number % len(contenders)
-            for contender in [*contenders[first:], *contenders[:first]]:
-                inputs = _slice(contender.inputs, max(number, 0) * batch, batch)
+            shuffled.shuffle(order)
+            for contender in order:
+                start = max(number, 0) * batch
+                inputs = _slice(contender.inputs, start, batch)
+                _touch(inputs)
+                _seconds(contender.decide, _slice(contender.inputs, start + len(contender.inputs) // 2, batch))
                 elapsed = _seconds(contender.decide, inputs)
                 if number >= 0:
                     taken[contender.name].append(elapsed / len(inputs) * 1e6)
@@ -65,6 +73,18 @@ def side_by_side(contenders: Sequence[Contender], *, rounds: int, batch: int) ->
 
 def _slice(inputs: Sequence[Any], start: int, count: int) -> list[Any]:
     return [inputs[(start + number) % len(inputs)] for number in range(count)]
+
+
+def _touch(held: Any) -> None:
+    """Read every value once."""
+    if isinstance(held, dict):
+        for inner in held.values():
+            _touch(inner)
+    elif isinstance(held, (list, tuple)):
+        for inner in held:
+            _touch(inner)
+    else:
+        hash(held)
 
 
 def _seconds(decide: Timed, inputs: list[Any]) -> float:
@@ -119,6 +139,11 @@ class Report:
     def note(self, text: str) -> None:
         """Add a line of text under the table."""
         self.notes.append(text)
+
+    def explain(self, name: str, text: str) -> None:
+        """Add a line that says what a figure is made of, if it misses its reach."""
+        if any(figure.name == name for figure in self.missed):
+            self.note(f"{name}: {text}")
 
     @property
     def missed(self) -> list[Figure]:

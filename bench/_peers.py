@@ -2,8 +2,8 @@
 
 Each does the policy's logic on facts that were cleaned for it: one flat dict, numbers and flags, None for whatever is
 missing. No staleness, ranges, relations or unknown names, and no reasons. What the prod profile switches off (probes,
-dropping the reduce-only flag) is left out for all. Whatever can be done once is: expressions are compiled, rules loaded,
-contexts made.
+dropping the reduce-only flag) is left out for all. Whatever can be done once is: expressions are compiled, rules
+loaded, contexts made.
 
 The whole policy starts from facts objects as they arrive. There are two ways to it. `behind_a_border` puts a border
 written in Python (`known`: the reading code of `natural`) before any of them. For zen, the fastest, there are also

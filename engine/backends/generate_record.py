@@ -225,9 +225,13 @@ class _RecordGenerator(Expressions):
             case AnyOf(items):
                 tests = [self._condition(item, NOTHING, wanted=True) for item in items]
                 tests += [f"not ({self._condition(item, NOTHING, wanted=False)})" for item in items]
-                for number, test in enumerate(tests):
-                    self._emit(depth, f"{'if' if number == 0 else 'elif'} {test}:")
-                    self._triggers(depth + 1, items[number % len(items)], target, explained=explained, wanted=wanted)
+                # Chosen first, so that each item is written once: twice a level would double with every level.
+                chosen = self._temporary()
+                places = "".join(f"{number % len(items)} if {test} else " for number, test in enumerate(tests))
+                self._emit(depth, f"{chosen} = {places}0")
+                for number, item in enumerate(items):
+                    self._emit(depth, f"{'if' if number == 0 else 'elif'} {chosen} == {number}:")
+                    self._triggers(depth + 1, item, target, explained=explained, wanted=wanted)
             case _:
                 assert_never(condition)
 

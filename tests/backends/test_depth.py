@@ -16,7 +16,13 @@ groups:
       f: {type: flag}
       e: {type: flag}
 """
-PARTS = ({}, {"x": 1.0}, {"x": 1.0, "y": 2.0, "f": True, "e": False}, {"x": 1.0, "y": 0.0, "e": True}, {"f": False})
+PARTS: tuple[dict[str, float | bool], ...] = (
+    {},
+    {"x": 1.0},
+    {"x": 1.0, "y": 2.0, "f": True, "e": False},
+    {"x": 1.0, "y": 0.0, "e": True},
+    {"f": False},
+)
 
 EXPRESSIONS = {
     "quotients": "(x" + " / y" * 55 + ") is known",

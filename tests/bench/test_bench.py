@@ -74,6 +74,7 @@ def test_installed_peers_decide_as_the_compiled_policy_does(
     decide.report_quality(report, ours, inputs, rounds=1)
     decide.report_peers(report, ours, inputs, rounds=1)
     assert "quality by durable-rules / observed" in [figure.name for figure in report.figures]
+    assert "fastest peer from facts / verdict" in [figure.name for figure in report.figures]
     assert report.notes
 
 
@@ -82,7 +83,7 @@ def test_a_peer_that_decides_differently_is_not_timed(ours: decide.Compiled, mon
         return {"quality": "good", "facts": len(facts)}, ()
 
     monkeypatch.setattr(decide, "installed_peers", lambda: [Peer("wrong", wrong, lambda answer: answer)])
-    with pytest.raises(decide.Unequal, match="wrong decides input 0 differently"):
+    with pytest.raises(decide.Unequal, match="wrong prepared decides input 0 differently"):
         decide.report_peers(Report("decide"), ours, routing_facts(2), rounds=1)
 
 
