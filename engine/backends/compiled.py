@@ -47,7 +47,7 @@ from engine.language.evaluate import Environment, Missing
 from engine.language.model import Binding, Fact, Group, Policy
 from engine.language.rulebook import Rulebook
 from engine.language.spelling import did_you_mean
-from engine.language.types import NumberType
+from engine.language.types import NumberType, Value
 
 _MOST_REMEMBERED = 10_000
 """Symbols and key layouts that are remembered: what comes beyond is looked up the long way."""
@@ -68,6 +68,7 @@ class CompiledBook:
     def __init__(self, rulebook: Rulebook) -> None:
         self.rulebook = rulebook
         self._policies: dict[tuple[str, tuple[str, ...]], CompiledPolicy] = {}
+        self._by_values: dict[tuple[str, frozenset[tuple[str, Value]]], CompiledPolicy] = {}
         self._by_symbol: dict[tuple[str, str | None], CompiledPolicy] = {}
         self._direct: dict[str, dict[str | None, Callable[[float, Mapping[str, Any]], Verdict]]] = {}
         self._intakes: dict[str, Intake] = {}
@@ -97,8 +98,18 @@ class CompiledBook:
                 known = ", ".join(self.rulebook.policies)
                 message = f"profile `{self.rulebook.profile}` runs no policy `{name}`"
                 raise FactsError(message, did_you_mean(name, self.rulebook.policies, f"it runs {known}"))
-            intakes = [self._intake(group) for group in policy.groups]
-            found = self._policies[name, binding.groups] = CompiledPolicy(self.rulebook, policy, binding, intakes)
+            # Symbol groups that give this policy the same values share a function: it stays warm for all of them.
+            owners = {"facts", *(step.ruleset for step in policy.steps)}
+            values = frozenset(
+                (parameter, value)
+                for parameter, value in binding.values.items()
+                if parameter.partition(".")[0] in owners
+            )
+            found = self._by_values.get((name, values))
+            if found is None:
+                intakes = [self._intake(group) for group in policy.groups]
+                found = self._by_values[name, values] = CompiledPolicy(self.rulebook, policy, binding, intakes)
+            self._policies[name, binding.groups] = found
         return found
 
     def decide(self, name: str, facts: Mapping[str, Any]) -> Decision:

@@ -378,9 +378,8 @@ class _Generator(Expressions):
     def source(self) -> str:
         policy = self._policy
         arguments = ", ".join(["now", *(group_argument(group) for group in policy.groups)])
-        where = f"symbols of {' + '.join(self._binding.groups)}" if self._binding.groups else "every other symbol"
         self._emit(0, f"def {function_name(policy)}({arguments}):")
-        self._emit(1, f'"""Policy {policy.name}, rulebook {self._rulebook.version}, {where}."""')
+        self._emit(1, f'"""Policy {policy.name}, rulebook {self._rulebook.version}."""')
         body = self._body()
         used = self._used(body)
         for group in policy.groups:

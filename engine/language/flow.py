@@ -163,7 +163,9 @@ class Flow:
                 return self._either(left, right, known, first_true=True)
             case Logical(operator="implies", left=left, right=right):
                 return self.if_false(left, known) & self.if_true(right, known)
-            case Compare() | Member() | FactRef():
+            case Member(operand=operand, elements=elements):  # apart from every element: each of them is known
+                return frozenset().union(*(_known_with(part) for part in (operand, *elements)))
+            case Compare() | FactRef():
                 return _known_with(condition)
         return NOTHING
 
@@ -184,7 +186,9 @@ class Flow:
             case Logical(operator="implies", left=left, right=right):
                 first = self.if_true(left, known)
                 return first | self.if_false(right, known | first)
-            case Compare() | Member() | FactRef():
+            case Member(operand=operand, elements=elements):  # apart from every element: each of them is known
+                return frozenset().union(*(_known_with(part) for part in (operand, *elements)))
+            case Compare() | FactRef():
                 return _known_with(condition)
         return NOTHING
 
@@ -297,8 +301,8 @@ def _known_with(expression: Expression) -> Known:
             return frozenset((expression,))
         case Presence() | Logical() | Not():
             return NOTHING  # these can be decided with parts of them missing
-        case Member(operand=operand, elements=elements):
-            return frozenset().union(*(_known_with(part) for part in (operand, *elements)))
+        case Member(operand=operand):
+            return _known_with(operand)  # an element that equals it decides, whatever the others are
         case Arithmetic():
             return frozenset((expression,)).union(*(_known_with(child) for child in children(expression)))
     return frozenset().union(*(_known_with(child) for child in children(expression)))

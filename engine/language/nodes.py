@@ -225,7 +225,7 @@ class _Builder:
             self._refuse("yaml.alias", span, "anchors and aliases are not part of the language", "write it out")
             return Sequence(self._source, [], start, end)
         self._seen.add(id(node))
-        if isinstance(node, yaml.ScalarNode):
+        if node.__class__ is yaml.ScalarNode:
             scalar = Scalar(self._source, node.value, None if node.style in (None, "") else node.style, start, end)
             if node.tag != _SCALAR:
                 self._refuse_tag(node, scalar.span)

@@ -209,7 +209,9 @@ class _Writer:
         declared = {"type": "choice", "of": values, **({"ordered": "true"} if name.kind.ordered else {})}
         param = [self.param(declared, pick.one(values))] if pick.chance(20) else []
         if name.kind.ordered and pick.chance(50):
-            return f"{name.text} {pick.one(COMPARATORS)} {pick.one(values + ordered + param)}"
+            sides = [name.text, pick.one(values + ordered + param)]
+            first, second = sides if pick.chance(70) else sides[::-1]
+            return f"{first} {pick.one(COMPARATORS)} {second}"
         others = values + [other.text for other in same] + param
         if pick.chance(50):
             return f"{name.text} {pick.one(('==', '!='))} {pick.one(others)}"
@@ -488,7 +490,8 @@ def _rule(pick: Picker, writer: _Writer, hit: str, names: list[Name], identity: 
         writer.known.add(fact)
     elif not total and (hit != "each" or asked or pick.chance(85)):
         rule["when"] = writer.when(pick.below(3))
-        if asked:
+        # Without the question the rule's own condition must show it: right or wrong, that is for the checker to say.
+        if asked and pick.chance(95):
             rule["when"] = {"all": [*(f"({each}) is known" for each in dict.fromkeys(asked)), rule["when"]]}
             if not pick.chance(5):
                 rule["unknown"] = "skip"
