@@ -701,7 +701,8 @@ def _atomic(condition: Condition) -> bool:
 
 def group_argument(group: model.Group) -> str:
     """The argument a group's observation is handed in by."""
-    return f"g_{group.name.replace('.', '_')}"
+    owner, _, other = group.name.partition(".")
+    return f"gd_{other}" if other else f"g_{owner}"
 
 
 class FiredIn(dict[Any, tuple[str, ...]]):

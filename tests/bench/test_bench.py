@@ -15,7 +15,7 @@ from bench._generated import POLICY, PROFILE, write_home
 from bench._handwritten import natural, tuned_refusing
 from bench._inputs import routing_facts
 from bench._measure import Contender, Reach, Report, run, side_by_side
-from bench._peers import STEPS, VETOES, Cleaned, Peer, cel_source, rounded, zen_graph, zen_source
+from bench._peers import STEPS, VETOES, Cleaned, Peer, cel_source, installed_peers, rounded, zen_graph, zen_source
 from engine import load
 
 FEW = 200
@@ -74,7 +74,8 @@ def test_installed_peers_decide_as_the_compiled_policy_does(
     decide.report_quality(report, ours, inputs, rounds=1)
     decide.report_peers(report, ours, inputs, rounds=1)
     assert "quality by durable-rules / observed" in [figure.name for figure in report.figures]
-    assert "fastest peer from facts / verdict" in [figure.name for figure in report.figures]
+    if any(True for _ in installed_peers()):
+        assert "fastest peer from facts / verdict" in [figure.name for figure in report.figures]
     assert report.notes
 
 
