@@ -95,13 +95,27 @@ class Book:
         The record refers to groups by id (`Observed.id`) and holds no facts: journal `Observed.json()` once.
 
         Raises:
-            FactsError: as `decide` does.
+            FactsError: as `decide` does, and for a group that was taken in as another, or by a rulebook that declares
+                it otherwise.
 
         """
         moment = read_moment({"now": now, "symbol": symbol, "intent_id": intent_id})
         found = self.compiled.policy(policy, moment.symbol)
-        groups = tuple(observed.get(group.name) or self.observe(group.name, None) for group in found.policy.groups)
+        groups = self.compiled.in_order(found, observed)
         return found.decide_observed(moment.now, moment.symbol, groups, moment.intent_id)
+
+    def verdict_observed(
+        self, policy: str, now: float, symbol: str | None, observed: Mapping[str, Observed]
+    ) -> Verdict:
+        """Decide as `decide_observed` does, and keep only the values and vetoes.
+
+        Raises:
+            FactsError: as `decide_observed` does.
+
+        """
+        moment = read_moment({"now": now, "symbol": symbol})
+        found = self.compiled.policy(policy, moment.symbol)
+        return found.observed(moment.now, *[each.values for each in self.compiled.in_order(found, observed)])
 
     def interpret(self, policy: Policy, binding: Binding, facts: Mapping[str, Any]) -> Decision:
         """Decide by the interpreter under a given binding."""

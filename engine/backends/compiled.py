@@ -28,6 +28,7 @@ from engine.backends.facts import (
     read_fact,
     read_moment,
     read_value,
+    shown_name,
     untimely,
 )
 from engine.backends.generate import (
@@ -70,6 +71,7 @@ class CompiledBook:
         self._policies: dict[tuple[str, tuple[str, ...]], CompiledPolicy] = {}
         self._by_values: dict[tuple[str, frozenset[tuple[str, Value]]], CompiledPolicy] = {}
         self._by_symbol: dict[tuple[str, str | None], CompiledPolicy] = {}
+        self._absent: dict[str, Observed] = {}
         self._direct: dict[str, dict[str | None, Callable[[float, Mapping[str, Any]], Verdict]]] = {}
         self._intakes: dict[str, Intake] = {}
         read = {group.name: group for policy in rulebook.policies.values() for group in policy.groups}
@@ -161,6 +163,31 @@ class CompiledBook:
             raise FactsError(f"there is no fact group `{group}`", did_you_mean(group, self._groups))
         return Observed(found, self._intake(found)(raw))
 
+    def in_order(self, policy: CompiledPolicy, observed: Mapping[str, Observed]) -> tuple[Observed, ...]:
+        """Groups taken in before, in the order a policy reads them; one that is not there is absent.
+
+        Raises:
+            FactsError: for a name that is no group, and a group taken in as another or under another declaration.
+
+        """
+        if not observed.keys() <= self._groups.keys():
+            unknown = next(iter(observed.keys() - self._groups.keys()))
+            raise FactsError(
+                f"there is no fact group `{shown_name(unknown)}`", did_you_mean(shown_name(unknown), self._groups)
+            )
+        groups = []
+        for group in policy.policy.groups:
+            each = observed.get(group.name)
+            if each is None:
+                each = self._absent.get(group.name) or self._absent.setdefault(
+                    group.name, self.observe(group.name, None)
+                )
+            elif each.group is not group and each.group != group:
+                message = f"group `{group.name}` was taken in as `{each.group.name}`, or under another declaration"
+                raise FactsError(message, "take it in again by `observe`, after a reload too")
+            groups.append(each)
+        return tuple(groups)
+
     def warm(self) -> None:
         """Make every function now."""
         for name in self.rulebook.policies:
@@ -181,10 +208,11 @@ class CompiledBook:
 class Observed:
     """A group taken in once, to be decided on often: its values, and an id by which records refer to it."""
 
-    __slots__ = ("_group", "id", "ref", "values")
+    __slots__ = ("group", "id", "ref", "values")
 
     def __init__(self, group: Group, values: Observation) -> None:
-        self._group = group
+        self.group = group
+        """The group as declared."""
         self.values = values
         """What generated functions take: (observed_at, the facts, gaps)."""
         at = values[0]
@@ -202,9 +230,9 @@ class Observed:
     def json(self) -> str:
         """The group as a journal keeps it: `{"group": name, "facts": {…}}`, canonical."""
         at, *held, gaps = self.values
-        names = [fact.name for fact in self._group.facts]
+        names = [fact.name for fact in self.group.facts]
         facts = group_record(None if at == NEVER else at, dict(zip(names, held, strict=True)) | (gaps or {}))
-        return to_json({"group": self._group.name, "facts": facts})
+        return to_json({"group": self.group.name, "facts": facts})
 
 
 class CompiledPolicy:
@@ -272,9 +300,15 @@ class CompiledPolicy:
     @functools.cached_property
     def direct(self) -> Callable[[float, Mapping[str, Any]], Verdict]:
         """(now, facts object) to a verdict, made when first needed."""
-        namespace: dict[str, Any] = {"nan": NAN, "finite": _finite, "moment": _moment, "convert": _convert}
+        namespace: dict[str, Any] = {
+            "nan": NAN,
+            "never": NEVER,
+            "finite": _finite,
+            "moment": _moment,
+            "convert": _convert,
+        }
         for number, group in enumerate(self.policy.groups):
-            namespace |= {f"fact_{number}_{place}": fact for place, fact in enumerate(group.facts)}
+            namespace |= {f"_fact_{number}_{place}": fact for place, fact in enumerate(group.facts)}
         namespace["take"] = self._take_one
         namespace |= self._verdict_names
         source = generate_direct(self.rulebook, self.policy, self.binding)
@@ -384,7 +418,7 @@ def _moment(at: Any) -> float:
 
 def _convert(fact: Fact, raw: Any) -> Any:
     """A fact that is not sound as it stands."""
-    if raw is None or raw != raw:  # noqa: PLR0124 - NaN: what the intake made of a missing fact
+    if raw is None or (raw.__class__ is float and raw != raw):  # noqa: PLR0124 - NaN: what the intake made of a gap
         return NAN
     value = read_fact(fact, raw)
     return NAN if isinstance(value, Gap) else value
@@ -436,6 +470,8 @@ class CompiledDecision(Decision):
         """The groups it was decided on, where they were taken in before: the record then refers to them by id."""
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") and name not in ("_rulebook", "_policy", "_binding"):
+            raise AttributeError(name)  # a slot not set yet, as while it is copied
         # The base class' slots are filled when something is asked that needs them.
         if name in ("_rulebook", "_policy", "_binding"):
             compiled = self._compiled

@@ -53,6 +53,8 @@ class Decision:
         return self.outcome.values[name]
 
     def __getattr__(self, name: str) -> Value:
+        if name.startswith("_"):  # a slot not set yet, as while it is copied
+            raise AttributeError(name)
         try:
             return self[name]
         except KeyError:

@@ -24,6 +24,7 @@ DECISIONS = "decisions"
 """The key under which other policies' decisions are handed in, by policy."""
 
 _TOP_LEVEL = ("now", "symbol", "intent_id", DECISIONS)
+_PLAIN_DATA = (str, bytes, bool, numbers.Number, list, tuple, dict, type(None))
 _MOST_SHOWN = 60
 """Characters of an invalid value that a record keeps."""
 
@@ -200,7 +201,8 @@ def read_group(group: Group, raw: Any) -> tuple[float | None, dict[str, Value | 
     held = {fact.name: read_fact(fact, raw.get(fact.name)) for fact in group.facts}
     kinds = {fact.name: fact.type for fact in group.facts}
     broken: dict[str, Value | Gap] = {}
-    for relation in group.relations:
+    # In an order of their own, so that what a record says of a fact in two broken relations is never chance.
+    for relation in sorted(group.relations, key=lambda relation: (relation.left, relation.operator, relation.right)):
         left, right = held[relation.left], held[relation.right]
         if isinstance(left, Gap) or isinstance(right, Gap):
             continue
@@ -294,7 +296,8 @@ def untimely(now: float, at: float | None, max_age: float | None, max_ahead: flo
 def shorten(raw: Any) -> str:
     """A short text of anything that arrived, for a person."""
     try:
-        text = _plain(repr(raw))
+        # Only plain data is shown: what else there is may name its address, and records would differ by it.
+        text = _plain(repr(raw)) if isinstance(raw, _PLAIN_DATA) else type(raw).__name__
     except Exception:  # noqa: BLE001 - a broken __repr__ must not stop a decision
         text = type(raw).__name__
     text = one_line(text.encode("ascii", "backslashreplace").decode())

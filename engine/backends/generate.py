@@ -12,13 +12,16 @@ that fired in a `first` set, else a bit mask of those that did.
 
 from __future__ import annotations
 
+import builtins
 import functools
 import keyword
 import re
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any, assert_never
 
 from engine.backends.facts import DECISIONS, limit
+from engine.backends.intake import broken_test, sound_test
 from engine.language import model
 from engine.language.flow import NOTHING, Flow, Interval, Known
 from engine.language.model import (
@@ -38,6 +41,9 @@ from engine.language.types import ChoiceType, FlagType, NumberType, TextType
 
 _LONG_SET = 60
 """A `first` set longer than this becomes a loop that is left at the first match: Python nests every `elif`."""
+
+_MOST_REMEMBERED = 10_000
+"""Combinations of vetoes that are remembered: a set of n rules has 2 to the n of them."""
 
 _RESERVED = frozenset(
     # what generated policies use, then what generated records use
@@ -82,7 +88,7 @@ class Names:
 
     def __init__(self, names: Iterable[str], reserved: Iterable[str] = ()) -> None:
         self._names: dict[str, str] = {}
-        taken = set(_RESERVED) | set(reserved)
+        taken = {*_RESERVED, *dir(builtins), *reserved}
         for name in names:
             python = name
             # Temporaries begin with `_`, so nothing else does.
@@ -468,15 +474,17 @@ class _Generator(Expressions):
         self._emit(1, "except Exception:")
         taken = ", ".join(self.names[fact.name] if fact in checked else "_" for fact in group.facts)
         self._emit(2, f"at, {taken}, _ = take({number}, facts)")
+        self._emit(2, "if at == never: at = now")
         undated = "at = now if at is None else moment(at)" if aged is None else "at = moment(at)"
         self._emit(1, f"if at.__class__ is not float: {undated}")
-        low = f"{-ahead!r} <= " if ahead is not None else ""
-        high = f" <= {aged!r}" if aged is not None else ""
-        self._emit(1, f"if {low}now - at{high}:" if low or high else "if at == at:")
+        # Where there is no limit the largest double is one: an infinite `observed_at` is no moment.
+        low = -sys.float_info.max if ahead is None else -ahead
+        high = sys.float_info.max if aged is None else aged
+        self._emit(1, f"if {low!r} <= now - at <= {high!r}:")
         for fact in checked:
             name = self.names[fact.name]
-            self._emit(2, f"if {self._unsound(fact)}:")
-            self._emit(3, f"{name} = convert(fact_{number}_{group.facts.index(fact)}, {name})")
+            self._emit(2, f"if not ({sound_test(fact, name)}):")
+            self._emit(3, f"{name} = convert(_fact_{number}_{group.facts.index(fact)}, {name})")
         self._relate(group, {fact.name for fact in checked})
         self._emit(1, "else:")
         self._emit(2, " = ".join([*(self.names[fact.name] for fact in checked), "nan"]))
@@ -484,11 +492,11 @@ class _Generator(Expressions):
     def _relate(self, group: model.Group, checked: set[str]) -> None:
         """Broken relations make both facts missing; all are looked at before any fact is dropped."""
         relations = [relation for relation in group.relations if {relation.left, relation.right} <= checked]
+        names = {fact.name: self.names[fact.name] for fact in group.facts}
         tests = []
         for relation in relations:
             left, right = self.names[relation.left], self.names[relation.right]
-            known = f" and {left} == {left} and {right} == {right}" if relation.operator == "==" else ""
-            tests.append((left, right, f"{left} {_OPPOSITE[relation.operator]} {right}{known}"))
+            tests.append((left, right, broken_test(group, relation, names)))
         sides = [side for left, right, _ in tests for side in (left, right)]
         if len(sides) == len(set(sides)):
             for left, right, test in tests:
@@ -499,20 +507,6 @@ class _Generator(Expressions):
             self._emit(2, f"{name} = {test}")
         for name, (left, right, _) in zip(broken, tests, strict=True):
             self._emit(2, f"if {name}: {left} = {right} = nan")
-
-    def _unsound(self, fact: model.Fact) -> str:
-        """The condition under which a raw value cannot be taken as it is."""
-        name = self.names[fact.name]
-        match fact.type:
-            case NumberType(min=low, max=high):
-                return f"{name}.__class__ is not float or not {low!r} <= {name} <= {high!r}"
-            case FlagType():
-                return f"{name} is not True and {name} is not False"
-            case ChoiceType(of=of):
-                return f"{name} not in {_tuple(list(of))} or {name}.__class__ is not str"
-            case TextType():
-                return f"{name}.__class__ is not str or not {name}.isascii()"
-        assert_never(fact.type)
 
     # Steps -----------------------------------------------------------------------------------------------------
 
@@ -715,7 +709,8 @@ class FiredIn(dict[Any, tuple[str, ...]]):
     def __missing__(self, masks: Any) -> tuple[str, ...]:
         each = masks if isinstance(masks, tuple) else (masks,)
         ids = tuple(name for fired, mask in zip(self._fired, each, strict=True) for name in fired[mask])
-        self[masks] = ids
+        if len(self) < _MOST_REMEMBERED:
+            self[masks] = ids
         return ids
 
 
@@ -728,5 +723,6 @@ class Fired(dict[int, tuple[str, ...]]):
 
     def __missing__(self, mask: int) -> tuple[str, ...]:
         ids = tuple(rule.full_id for number, rule in enumerate(self._rules) if mask >> number & 1)
-        self[mask] = ids
+        if len(self) < _MOST_REMEMBERED:
+            self[mask] = ids
         return ids

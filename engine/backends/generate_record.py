@@ -43,13 +43,13 @@ def record_function(rulebook: Rulebook, policy: Policy, binding: Binding, *, wit
         "gappy": _gappy,
         "show": show_numbers,
         "finite": lambda value: value if value - value == 0.0 else NAN,
-        **{f"ids_{step.ruleset}": Fired(step.rules) for step in policy.steps if step.hit == "veto"},
+        **{f"_ids_{step.ruleset}": Fired(step.rules) for step in policy.steps if step.hit == "veto"},
         "stale": Missing.STALE.value,
         "invalid": Missing.INVALID.value,
     }
     for group in policy.groups:
         for dated in (True, False):
-            namespace[f"{'dated' if dated else 'plain'}_{group_argument(group)}"] = _complete(group, dated=dated)
+            namespace[f"_{'dated' if dated else 'plain'}_{group_argument(group)}"] = _complete(group, dated=dated)
     source = generate_record(rulebook, policy, binding, with_facts=with_facts)
     exec(compile(source, f"<record {policy.name}>", "exec"), namespace)  # noqa: S102 - our own text
     made: RecordFunction = namespace["record"]
@@ -135,8 +135,8 @@ class _RecordGenerator(Expressions):
             values = ", ".join(f"{fact.name!r}: {self.names[fact.name]}" for fact in group.facts)
             self._emit(2, f"{argument} = gappy(at, {{{values}}}, gone)")
             ordered_values = ", ".join(self.names[fact.name] for fact in sorted(group.facts, key=_by_name))
-            self._emit(1, f"elif at == never: {argument} = encode(plain_{argument}({ordered_values})).decode()")
-            self._emit(1, f"else: {argument} = encode(dated_{argument}(at, {ordered_values})).decode()")
+            self._emit(1, f"elif at == never: {argument} = encode(_plain_{argument}({ordered_values})).decode()")
+            self._emit(1, f"else: {argument} = encode(_dated_{argument}(at, {ordered_values})).decode()")
 
     def _facts(self) -> None:
         """All groups, sorted; other policies' decisions first, under a key of their own."""
@@ -336,7 +336,7 @@ class _RecordGenerator(Expressions):
             self._emit(1, "if why is not None:")
             self._emit(2, "reason = f'{headline}: {why}'")
             steps = [step for step in policy.steps if step.hit == "veto"]
-            self._emit(2, f"ids = {' + '.join(f'ids_{step.ruleset}[fired_{step.ruleset}]' for step in steps)}")
+            self._emit(2, f"ids = {' + '.join(f'_ids_{step.ruleset}[fired_{step.ruleset}]' for step in steps)}")
             self._emit(2, "if len(ids) > 1: reason += '; also ' + ', '.join(ids[1:])")
             self._emit(1, "else:")
             depth = 2

@@ -43,10 +43,6 @@ def intake(group: Group) -> Intake:
         "pick": operator.itemgetter(*names),
         "pick_dated": operator.itemgetter("observed_at", *names),
     }
-    for number, fact in enumerate(group.facts):
-        if isinstance(fact.type, ChoiceType):
-            namespace[f"values_{number}"] = frozenset(fact.type.of)
-            namespace[f"places_{number}"] = {value: place for place, value in enumerate(fact.type.of)}
     exec(compile(generate_intake(group), f"<intake {group.name}>", "exec"), namespace)  # noqa: S102 - our own text
     made: Intake = namespace["take"]
     return made
@@ -59,7 +55,7 @@ def generate_intake(group: Group) -> str:
     way looks at facts one by one, and hands what is neither sound nor None to the definition.
     """
     values = "".join(f"v{number}, " for number in range(len(group.facts)))
-    sound = " and ".join(_sound(fact, number) for number, fact in enumerate(group.facts))
+    sound = " and ".join(sound_test(fact, f"v{number}") for number, fact in enumerate(group.facts))
     sound += "".join(f" and {_holds(group, relation)}" for relation in group.relations)
     dated = "at.__class__ is float and at - at == 0.0"  # infinity less itself is NaN
     lines = [
@@ -103,7 +99,7 @@ def generate_intake(group: Group) -> str:
     for number, fact in enumerate(group.facts):
         lines += [
             f"    v{number} = get({fact.name!r})",
-            f"    if {_sound(fact, number)}:",
+            f"    if {sound_test(fact, f'v{number}')}:",
             "        count += 1",
             "    else:",
             "        if gaps is None: gaps = {}",
@@ -117,32 +113,40 @@ def generate_intake(group: Group) -> str:
     # A null counts as absent but its key is there: only where keys are left over are names looked at.
     lines += ["    if count != size and not raw.keys() <= known:", "        return slowly(raw)"]
     for relation in group.relations:
-        lines += [f"    if {_broken(group, relation)}:", "        return slowly(raw)"]
+        lines += [f"    if {broken_test(group, relation, _numbered(group))}:", "        return slowly(raw)"]
     lines.append(f"    return (at, {values}gaps)")
     return "\n".join(lines) + "\n"
 
 
 def _holds(group: Group, relation: Relation) -> str:
-    left, right = _sides(group, relation)
+    left, right = _sides(group, relation, _numbered(group))
     return f"{left} {relation.operator} {right}"
 
 
-def _broken(group: Group, relation: Relation) -> str:
-    """Surely broken: a missing value is NaN, with which every comparison but `!=` is false."""
-    left, right = _sides(group, relation)
+def broken_test(group: Group, relation: Relation, names: Mapping[str, str]) -> str:
+    """The condition under which a relation is surely broken, `names` being what holds each fact.
+
+    A missing value is NaN, with which every comparison but `!=` is false.
+    """
+    left, right = _sides(group, relation, names)
     if relation.operator == "==":
         return f"{left} != {right} and {left} == {left} and {right} == {right}"
     opposite = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "!=": "=="}[relation.operator]
     return f"{left} {opposite} {right}"
 
 
-def _sides(group: Group, relation: Relation) -> tuple[str, str]:
+def _sides(group: Group, relation: Relation, names: Mapping[str, str]) -> tuple[str, str]:
     """What the two facts compare by: choices that have an order by their places in the list."""
-    names = [fact.name for fact in group.facts]
-    left, right = names.index(relation.left), names.index(relation.right)
-    if relation.operator not in ("==", "!=") and isinstance(group.facts[left].type, ChoiceType):
-        return f"places_{left}.get(v{left}, nan)", f"places_{left}.get(v{right}, nan)"
-    return f"v{left}", f"v{right}"
+    left, right = names[relation.left], names[relation.right]
+    kind = next(fact.type for fact in group.facts if fact.name == relation.left)
+    if relation.operator not in ("==", "!=") and isinstance(kind, ChoiceType):
+        places = "{" + ", ".join(f"{value!r}: {place}.0" for place, value in enumerate(kind.of)) + "}"
+        return f"{places}.get({left}, nan)", f"{places}.get({right}, nan)"
+    return left, right
+
+
+def _numbered(group: Group) -> dict[str, str]:
+    return {fact.name: f"v{number}" for number, fact in enumerate(group.facts)}
 
 
 def _undated(group: Group) -> list[str]:
@@ -156,16 +160,15 @@ def _undated(group: Group) -> list[str]:
     ]
 
 
-def _sound(fact: Fact, number: int) -> str:
-    """The condition under which a raw value can be taken as it is."""
-    name = f"v{number}"
+def sound_test(fact: Fact, name: str) -> str:
+    """The condition under which a raw value, held by `name`, can be taken as it is. Never raises."""
     match fact.type:
         case NumberType(min=low, max=high):
             return f"{name}.__class__ is float and {low!r} <= {name} <= {high!r}"
         case FlagType():
             return f"({name} is True or {name} is False)"
-        case ChoiceType():
-            return f"{name}.__class__ is str and {name} in values_{number}"
+        case ChoiceType(of=of):
+            return f"{name}.__class__ is str and {name} in {of!r}"
         case _:
             return f"{name}.__class__ is str and {name}.isascii()"
 

@@ -415,6 +415,9 @@ class _PolicyBuilder:
         for place in places:
             if place.name in decided:
                 self._findings.add("name.twice", place.span, f"`{place.name}` is decided twice", "remove one")
+            elif place.name in ("values", "vetoes"):
+                message = f"a decision cannot be called `{place.name}`: a verdict has that already"
+                self._findings.add("name.keyword", place.span, message, "choose another name")
             elif place.name in self._decisions:
                 decided.append(place.name)
             else:

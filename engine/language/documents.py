@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from engine.language import syntax
-from engine.language.findings import Findings, Related, Span
+from engine.language.findings import Findings, Related, Span, one_line
 from engine.language.model import EFFECT_ORDER, EffectKind, HitPolicy
 from engine.language.nodes import Mapping, Node, Scalar, Sequence, Source, compose
 from engine.language.parse import Problem, parse
@@ -423,6 +423,10 @@ class _Reader:
                 self._name(held.keys[name])
                 members = self._names(group, "of") if "of" in group.entries else None
                 self._unique([(member.name, member.span) for member in members or ()], "symbol")
+                for member in members or ():
+                    if not member.name.isprintable() or member.name.split() != [member.name]:
+                        message = f"`{one_line(member.name)}` is no symbol"
+                        self._refuse("profile.symbol", member.span, message, "a symbol is one word: BTCUSDT")
                 symbols[name] = SymbolGroupText(name, members, self._values(group.get("values")), held.keys[name].span)
         extends = node.get("extends")
         disabled = tuple(
@@ -541,7 +545,7 @@ class _Reader:
             self._refuse(
                 "shape.name", key.span, f"`{key.text}` is not a name", "letters, digits and `_`, not first a digit"
             )
-        elif key.text in syntax.KEYWORDS or key.text in reserved:
+        elif key.text in syntax.KEYWORDS or key.text in reserved or key.text.startswith("__"):
             self._refuse("name.keyword", key.span, f"`{key.text}` is a word of the language", "choose another name")
 
     def _names(self, node: Mapping, key: str) -> tuple[NamePlace, ...]:

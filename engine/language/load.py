@@ -7,15 +7,14 @@ never made of two states of a folder that is being written. A file that did not 
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
 
+from engine.language import syntax
 from engine.language.bind import Settings, ancestry, bind
 from engine.language.build import FACTS, Library, Usage, build_groups, build_policy, check_ruleset, unused
 from engine.language.documents import (
@@ -94,22 +93,7 @@ def load_rulebook(home: Path, profile: str) -> Rulebook:
         LoadError: with every finding, if anything is wrong with the files the profile depends on.
 
     """
-    with _uncollected():
-        return Workspace(read_files(home)).rulebook(profile)
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """No garbage collection meanwhile: a load makes tens of thousands of objects that stay, and walking them again and
-    again costs a tenth of its time. Nothing goes wrong if two threads load at once: one of them is collected.
-    """
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
+    return Workspace(read_files(home)).rulebook(profile)
 
 
 class Workspace:
@@ -297,7 +281,7 @@ class Workspace:
         version = version_of(
             policies.values(), self.groups.values(), ahead, settings.bindings, settings.symbols, declarations
         )
-        used = self._used_sources(chain, policies)
+        used = self._used_sources(profile)
         return Rulebook(
             profile,
             version,
@@ -404,14 +388,12 @@ class Workspace:
         vocabulary = self.library.vocabulary
         if vocabulary is None or vocabulary.max_ahead is None:
             return None
-        return vocabulary.max_ahead.text.strip().removeprefix("$")
+        tree = vocabulary.max_ahead.tree
+        return tree.name if isinstance(tree, syntax.Parameter) else None
 
-    def _used_sources(self, chain: list[ProfileDocument], policies: Mapping[str, Policy]) -> dict[str, Source]:
-        names = {document.source.name for document in chain} | {VOCABULARY}
-        for policy in policies.values():
-            names.add(self.library.policies[policy.name].source.name)
-            names |= {self.library.rulesets[step.ruleset].source.name for step in policy.steps}
-        return {name: self.sources[name] for name in names}
+    def _used_sources(self, profile: str) -> dict[str, Source]:
+        names = self._depends_on(profile)
+        return {name: self.sources[name] for name in names if name in self.sources}
 
 
 def _without(policy: Policy, settings: Settings) -> Policy:

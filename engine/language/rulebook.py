@@ -63,7 +63,7 @@ def version_of(
         for name, value in sorted(binding.values.items()):
             if name in declarations:
                 lines.append(f"value {names} {name} {print_value(value, declarations[name].type)}")
-    lines += [f"symbol {symbol} {names}" for symbol, names in sorted(symbols.items())]
+    lines += [f"symbol {symbol!r} {names}" for symbol, names in sorted(symbols.items())]
     return digest(lines)
 
 
@@ -80,7 +80,10 @@ def _group_lines(group: Group) -> list[str]:
 
 def _policy_lines(policy: Policy) -> list[str]:
     reads = ", ".join(sorted(group.name for group in policy.groups))
-    lines = [f"policy {policy.name} reads {reads}", f"decides {sorted(policy.decides)} reason {policy.reason}"]
+    lines = [f"policy {policy.name} reads {reads}", f"decides {policy.decides} reason {policy.reason}"]
+    for group in sorted(policy.groups, key=lambda group: group.name):
+        if group.name.startswith("decisions."):  # other groups are in the vocabulary's lines
+            lines += _group_lines(group)
     for step in policy.steps:
         lines += _step_lines(step)
     return lines
