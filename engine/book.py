@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from engine.backends import interpreter
 from engine.backends.compiled import CompiledBook, Observed, Verdict
@@ -24,12 +24,22 @@ class Book:
     """A rulebook, ready to decide. Immutable: threads may share it.
 
     Policies compile when they first decide; `warm()` compiles them all.
+
+    Raises:
+        ValueError: for a backend that does not exist.
+
     """
 
     def __init__(self, rulebook: Rulebook, backend: Backend = "compiled") -> None:
+        if backend not in get_args(Backend):
+            message = f"there is no backend {backend!r}: {' and '.join(get_args(Backend))} are"
+            raise ValueError(message)
         self.rulebook = rulebook
         self.backend: Backend = backend
         self.compiled = CompiledBook(rulebook)
+
+    def __repr__(self) -> str:
+        return f"<Book {self.profile} {self.version}, {self.backend}>"
 
     @property
     def version(self) -> str:
@@ -160,6 +170,7 @@ def load(profile: str, home: str | Path | None = None, *, backend: Backend = "co
 
     Raises:
         LoadError: with every finding at once, if anything is wrong.
+        ValueError: for a backend that does not exist.
 
     """
     return Book(load_rulebook(find_home(Path(home) if home is not None else None), profile), backend)

@@ -478,8 +478,7 @@ class CompiledDecision(Decision):
             return {"_rulebook": compiled.rulebook, "_policy": compiled.policy, "_binding": compiled.binding}[name]
         place = self._compiled.place.get(name)
         if place is None:
-            message = f"policy `{self._compiled.policy.name}` does not decide `{name}`"
-            raise AttributeError(message)
+            return super().__getattr__(name)
         return self._results[place]
 
     def __getitem__(self, name: str) -> Any:

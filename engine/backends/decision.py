@@ -17,9 +17,10 @@ from engine.backends.facts import DECISIONS, Gap, Moment, Seen
 from engine.backends.outcome import Firing, Outcome
 from engine.language import model
 from engine.language.evaluate import Known, Missing
-from engine.language.model import Binding, Expression, Leaf, Policy, walk
+from engine.language.model import Binding, Expression, Leaf, Policy, Rule, Step, walk
 from engine.language.printer import print_number
 from engine.language.rulebook import Rulebook
+from engine.language.spelling import did_you_mean
 from engine.language.types import FlagType, Value
 
 ID_DIGITS = 24
@@ -58,7 +59,8 @@ class Decision:
         try:
             return self[name]
         except KeyError:
-            message = f"policy `{self._policy.name}` does not decide `{name}`"
+            help_text = did_you_mean(name, self._policy.decides, f"it decides {', '.join(self._policy.decides)}")
+            message = f"policy `{self._policy.name}` does not decide `{name}`: {help_text}"
             raise AttributeError(message) from None
 
     @property
@@ -213,6 +215,8 @@ def reason(policy: Policy, binding: Binding, seen: Seen, outcome: Outcome) -> st
     if outcome.vetoes:
         first, *others = outcome.vetoes
         text = f"{headline}: {explain_firing(first, names, binding)}"
+        for name, firing in _behind(policy, first, outcome.fired):
+            text += f", {name} by {explain_firing(firing, names, binding)}"
         if others:
             text += "; also " + ", ".join(firing.rule.full_id for firing in others)
         return text
@@ -230,6 +234,23 @@ def reason(policy: Policy, binding: Binding, seen: Seen, outcome: Outcome) -> st
     if gaps:
         parts.append("missing " + ", ".join(gaps))
     return f"{headline}: " + "; ".join(parts) if parts else headline
+
+
+def setters(policy: Policy, rule: Rule, leaves: Iterable[int]) -> list[tuple[str, Step]]:
+    """The decisions a rule's leaves look at that a `first` set made, each with its step: what stands behind a veto."""
+    written = rule.leaves()
+    looked_at = {
+        part.name
+        for index in leaves
+        for part in walk(written[index].written.expression)
+        if isinstance(part, model.DecisionRef) and not isinstance(part.type, FlagType)
+    }
+    return [(name, step) for step in policy.steps if step.hit == "first" for name, _ in step.sets if name in looked_at]
+
+
+def _behind(policy: Policy, veto: Firing, fired: Iterable[Firing]) -> list[tuple[str, Firing]]:
+    by_ruleset = {firing.rule.ruleset: firing for firing in fired}
+    return [(name, by_ruleset[step.ruleset]) for name, step in setters(policy, veto.rule, veto.leaves)]
 
 
 def _recited(name: str, policy: Policy, values: Mapping[str, Value]) -> str:

@@ -48,7 +48,8 @@ _MOST_REMEMBERED = 10_000
 _RESERVED = frozenset(
     # what generated policies use, then what generated records use
     "now nan finite at abs True False None "  # noqa: SIM905 - fifty names in quotes read worse
-    "symbol intent_id refs ids results lost gone cause each fired vetoes why parts gaps saw shown headline reason "
+    "symbol intent_id refs ids results lost gone cause each fired vetoes why parts gaps saw shown looked behind "
+    "seen_by_veto headline reason "
     "ident "
     "facts raw verdict take moment convert never quote encode sha256 gap gappy show stale invalid "
     "name repr len f".split()

@@ -13,7 +13,7 @@ from typing import Any, assert_never
 
 import msgspec
 
-from engine.backends.decision import ID_DIGITS, group_record, self_evident, show_numbers, to_json
+from engine.backends.decision import ID_DIGITS, group_record, self_evident, setters, show_numbers, to_json
 from engine.backends.facts import DECISIONS, Gap
 from engine.backends.generate import WORD, Expressions, Fired, group_argument
 from engine.backends.intake import NAN, NEVER
@@ -180,48 +180,77 @@ class _RecordGenerator(Expressions):
 
     def _rule(self, step: Step, rule: Rule) -> None:
         headline = self._policy.reason[0]
-        decides = step.hit != "veto" and any(effect.name == headline for effect in rule.effects)
-        explained = step.hit == "veto" or (decides and not self._vetoing())
+        veto = step.hit == "veto"
+        decides = not veto and any(effect.name == headline for effect in rule.effects)
         head = f'{{{{"rule":"{rule.full_id}","at":{_literal(to_json(f"{rule.span.file}:{rule.span.line}"))},"leaves":['
-        target = "vetoes" if step.hit == "veto" else "fired"
-        static = rule.condition is None or not _has_any(rule.condition)
-        wanted = "why is None" if step.hit == "veto" else "True"
-        if static:
+        target = "vetoes" if veto else "fired"
+        if not _has_any_in(rule):
             leaves = rule.leaves()
             saw = ",".join(self._leaf_json(leaf) for leaf in leaves)
             self._emit(2, f"{target} += f',{head}{saw}]}}}}'")
-            if target == "fired":
+            if not veto:
                 self._note_gaps(2, leaves)
-            if explained:
-                self._emit(2, f"if {wanted}:")
-                shown = [self._leaf_text(3, leaf, f"_leaf{leaf.index}") for leaf in leaves]
-                text = f"{rule.full_id} ({', '.join(shown)})" if shown else rule.full_id
-                self._emit(3, f"why = f'{text}'")
-            return
-        self._emit(2, "saw = []; shown = []")
-        assert rule.condition is not None
-        self._triggers(2, rule.condition, target, explained=explained, wanted=wanted)
-        self._emit(2, f"{target} += f',{head}{{\",\".join(saw)}}]}}}}'")
-        if explained:
-            self._emit(2, f"if {wanted}: why = f'{rule.full_id} ({{\", \".join(shown)}})'")
+        else:
+            assert rule.condition is not None
+            self._emit(2, "saw = []")
+            self._triggers(2, rule.condition, lambda depth, leaf: self._saw(depth, leaf, gaps=not veto))
+            self._emit(2, f"{target} += f',{head}{{\",\".join(saw)}}]}}}}'")
+        if veto:
+            self._emit(2, "if why is None:")
+            self._explain(3, rule, "why")
+            if _has_any_in(rule):
+                self._emit(3, "seen_by_veto = looked")
+            self._behind(3, rule)
+        elif decides and not self._vetoing():
+            self._explain(2, rule, "why")
 
     def _vetoing(self) -> bool:
         return any(step.hit == "veto" for step in self._policy.steps)
 
-    def _triggers(self, depth: int, condition: Condition, target: str, *, explained: bool, wanted: str) -> None:
-        """Collect the triggering leaves of a condition that matched."""
+    def _saw(self, depth: int, leaf: Leaf, *, gaps: bool) -> None:
+        self._emit(depth, f"saw.append(f'{self._leaf_json(leaf)}')")
+        if gaps:
+            self._note_gaps(depth, (leaf,))
+
+    def _explain(self, depth: int, rule: Rule, into: str) -> None:
+        """Emit what makes `into` the rule with the leaves that triggered it, as a reason shows it."""
+        if not _has_any_in(rule):
+            shown = [self._leaf_text(depth, leaf, f"_leaf{leaf.index}") for leaf in rule.leaves()]
+            text = f"{rule.full_id} ({', '.join(shown)})" if shown else rule.full_id
+            self._emit(depth, f"{into} = f'{text}'")
+            return
+        assert rule.condition is not None
+        self._emit(depth, "shown = []; looked = set()")
+        self._triggers(depth, rule.condition, lambda inner, leaf: self._shown(inner, rule, leaf))
+        self._emit(depth, f"{into} = f'{rule.full_id} ({{\", \".join(shown)}})'")
+
+    def _shown(self, depth: int, rule: Rule, leaf: Leaf) -> None:
+        text = self._leaf_text(depth, leaf, f"_leaf{leaf.index}")
+        self._emit(depth, f"shown.append(f'{text}')")
+        for name, _ in setters(self._policy, rule, (leaf.index,)):
+            self._emit(depth, f"looked.add({name!r})")
+
+    def _behind(self, depth: int, rule: Rule) -> None:
+        """Emit what adds the rules behind the decisions that a veto looked at."""
+        dynamic = _has_any_in(rule)
+        for name, step in setters(self._policy, rule, range(len(rule.leaves()))):
+            inner = depth
+            if dynamic:
+                self._emit(depth, f"if {name!r} in seen_by_veto:")
+                inner += 1
+            for number, setter in enumerate(step.rules):
+                self._emit(inner, f"{'if' if number == 0 else 'elif'} fired_{step.ruleset} == {number}:")
+                self._explain(inner + 1, setter, "behind")
+            self._emit(inner, f"why += f', {name} by {{behind}}'")
+
+    def _triggers(self, depth: int, condition: Condition, then: Callable[[int, Leaf], None]) -> None:
+        """Do something for each triggering leaf of a condition that matched."""
         match condition:
             case Leaf():
-                self._emit(depth, f"saw.append(f'{self._leaf_json(condition)}')")
-                if target == "fired":
-                    self._note_gaps(depth, (condition,))
-                if explained:
-                    self._emit(depth, f"if {wanted}:")
-                    text = self._leaf_text(depth + 1, condition, f"_leaf{condition.index}")
-                    self._emit(depth + 1, f"shown.append(f'{text}')")
+                then(depth, condition)
             case AllOf(items):
                 for item in items:
-                    self._triggers(depth, item, target, explained=explained, wanted=wanted)
+                    self._triggers(depth, item, then)
             case AnyOf(items):
                 tests = [self._condition(item, NOTHING, wanted=True) for item in items]
                 tests += [f"not ({self._condition(item, NOTHING, wanted=False)})" for item in items]
@@ -231,7 +260,7 @@ class _RecordGenerator(Expressions):
                 self._emit(depth, f"{chosen} = {places}0")
                 for number, item in enumerate(items):
                     self._emit(depth, f"{'if' if number == 0 else 'elif'} {chosen} == {number}:")
-                    self._triggers(depth + 1, item, target, explained=explained, wanted=wanted)
+                    self._triggers(depth + 1, item, then)
             case _:
                 assert_never(condition)
 
@@ -398,6 +427,11 @@ class _RecordGenerator(Expressions):
             + '}},"vetoes":[{vetoes[1:]}],"fired":[{fired[1:]}],"reason":{quote(reason)},'
             + ('"facts":{facts}}}\'' if with_facts else '"groups":{refs}}}\''),
         )
+
+
+def _has_any_in(rule: Rule) -> bool:
+    """True where the leaves that trigger a rule depend on the facts."""
+    return rule.condition is not None and _has_any(rule.condition)
 
 
 def _has_any(condition: Condition) -> bool:

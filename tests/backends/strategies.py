@@ -558,7 +558,16 @@ def _moment(pick: Picker) -> Any:
     limits = (NOW - MAX_AGE, NOW + MAX_AHEAD)
     edge = pick.one(limits)
     near = (edge, math.nextafter(edge, math.inf), math.nextafter(edge, -math.inf))
-    return pick.one((NOW, NOW - 1, int(NOW), NOW - 30, *near, pick.one((0.0, NOW * 2, math.nan, "now", True, None))))
+    return pick.one(
+        (
+            NOW,
+            NOW - 1,
+            int(NOW),
+            NOW - 30,
+            *near,
+            pick.one((0.0, NOW * 2, math.nan, math.inf, -math.inf, "now", True, None)),
+        )
+    )
 
 
 def _bad(pick: Picker, kind: Type) -> Any:
