@@ -145,9 +145,7 @@ def test_a_misspelt_group_is_refused_among_observed_ones() -> None:
 def test_a_group_taken_in_under_another_declaration_is_refused(tmp_path: Path) -> None:
     before = load("live", home(tmp_path)).observe("first", {"x": 9.0})
     policies = tmp_path / "policies/facts.yaml"
-    policies.write_text(
-        policies.read_text().replace("max: 10}", "max: 5}")
-    )
+    policies.write_text(policies.read_text().replace("max: 10}", "max: 5}"))
     with pytest.raises(FactsError, match="another declaration"):
         load("live", tmp_path).decide_observed("p", NOW, None, {"first": before})
 
@@ -167,7 +165,8 @@ def test_an_id_does_not_depend_on_where_an_object_lies(tmp_path: Path) -> None:
 def test_what_another_policy_may_decide_is_part_of_the_version(tmp_path: Path) -> None:
     home(tmp_path)
     (tmp_path / "rules/size.yaml").write_text(
-        "ruleset: size\nhit: first\nsets:\n  size: {type: number, min: 0, max: 5}\nrules:\n  - id: one\n    set: {size: 1}\n"
+        "ruleset: size\nhit: first\nsets:\n  size: {type: number, min: 0, max: 5}\n"
+        "rules:\n  - id: one\n    set: {size: 1}\n"
     )
     (tmp_path / "policies/q.yaml").write_text("policy: q\nreads: [first]\nsteps: [size]\ndecides: [size]\n")
     (tmp_path / "rules/gates.yaml").write_text(RULES.format(fact="x", flag="open").replace("x > other", "size > other"))
