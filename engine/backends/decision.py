@@ -21,7 +21,7 @@ from engine.language.model import Binding, Expression, Leaf, Policy, Rule, Step,
 from engine.language.printer import print_number
 from engine.language.rulebook import Rulebook
 from engine.language.spelling import did_you_mean
-from engine.language.types import FlagType, Value
+from engine.language.types import ChoiceType, FlagType, Value
 
 ID_DIGITS = 24
 """Hex digits of a decision's id: 96 bits."""
@@ -237,13 +237,13 @@ def reason(policy: Policy, binding: Binding, seen: Seen, outcome: Outcome) -> st
 
 
 def setters(policy: Policy, rule: Rule, leaves: Iterable[int]) -> list[tuple[str, Step]]:
-    """The decisions a rule's leaves look at that a `first` set made, each with its step: what stands behind a veto."""
+    """The choices a rule's leaves look at that a `first` set made, each with its step: what stands behind a veto."""
     written = rule.leaves()
     looked_at = {
         part.name
         for index in leaves
         for part in walk(written[index].written.expression)
-        if isinstance(part, model.DecisionRef) and not isinstance(part.type, FlagType)
+        if isinstance(part, model.DecisionRef) and isinstance(part.type, ChoiceType)
     }
     return [(name, step) for step in policy.steps if step.hit == "first" for name, _ in step.sets if name in looked_at]
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from engine import Book
 from engine.backends.decision import Decision
 from engine.language.evaluate import Environment, Known, Missing, evaluate
-from engine.language.model import AtLeastAsStrict, Claim, Expression, Policy
+from engine.language.model import AtLeastAsStrict, Claim, Expression, Logical, Policy
 from engine.language.types import ChoiceType, Value
 
 
@@ -22,6 +22,27 @@ def broken(book: Book, policy: Policy, decision: Decision, facts: Mapping[str, A
     env = environment(book, policy, decision, facts)
     claims = [item for item in policy.invariants if isinstance(item, Claim) and applies(item, book.profile)]
     return [claim.id for claim in claims if evaluate(claim.claim.expression, env) is not True]
+
+
+def spoken(book: Book, policy: Policy, decision: Decision, facts: Mapping[str, Any]) -> Iterator[str]:
+    """The premises that hold of a decision: a claim whose premise never does says nothing."""
+    env = environment(book, policy, decision, facts)
+    return (name for name, premise in premises(policy, book.profile) if evaluate(premise, env) is True)
+
+
+def premises(policy: Policy, profile: str | None = None) -> Iterator[tuple[str, Expression]]:
+    """What stands before each `implies` of the claims (one after another in a conjunction), for all profiles or one."""
+    for item in policy.invariants:
+        if isinstance(item, Claim) and (profile is None or applies(item, profile)):
+            for number, premise in enumerate(_premises(item.claim.expression), 1):
+                yield f"{item.id} {number}", premise
+
+
+def _premises(claim: Expression) -> Iterator[Expression]:
+    if isinstance(claim, Logical) and claim.operator == "implies":
+        yield claim.left
+    elif isinstance(claim, Logical) and claim.operator == "and":
+        yield from (*_premises(claim.left), *_premises(claim.right))
 
 
 def holds(book: Book, policy: Policy, decision: Decision, facts: Mapping[str, Any], when: Expression) -> bool:

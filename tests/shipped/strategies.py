@@ -24,15 +24,18 @@ Place = tuple[str, str]
 """A group and a fact of it."""
 
 SCENES: Mapping[str, tuple[str, ...]] = {
-    "admission": ("maker", "dear", "exit"),
-    "routing": ("maker", "maker", "laggard", "tuned", "panic", "cold", "weak", "ok", "exit"),
-    "working": ("resting", "slow", "ran_away", "leaving"),
-    "breaker": ("closed", "open", "half_open"),
+    "admission": ("maker", "dear", "dear", "cheap_sell", "at_market", "unseen_buy", "exit"),
+    "routing": (
+        "maker", "maker", "maker", "laggard", "tuned", "wide_book", "panic", "turned_off", "cold", "weak", "bad_panic",
+        "ok", "exit",
+    ),
+    "working": ("resting", "slow", "slow", "ran_away", "leaving", "disabled", "small_rest", "small_exit"),
+    "breaker": ("closed", "unlucky", "open", "half_open", "tried", "failed", "uncounted", "uncounted_row"),
     "suggest": ("maker", "laggard", "ok", "cold"),
-    "autotune": ("proposal",),
+    "autotune": ("proposal", "flipping"),
     "health": ("maker", "cold"),
     "sizing": ("maker", "panic"),
-}
+}  # fmt: skip
 """Where draws for a policy start."""
 
 MOST_CHANGES = 4
