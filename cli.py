@@ -1,12 +1,14 @@
 """The command line: thin commands that parse, call a function of the engine, print, and return an exit code.
 
-Exit codes: 0 fine, 1 findings (something in files or rows is wrong), 2 usage (something asked for is not there).
+Exit codes: 0 fine, 1 findings (something in files or rows is wrong), 2 usage (something asked for is not there), and
+141 where whoever reads standard output has closed it (as in `sluice check | head`), as the shell says of other tools.
 `python cli.py` and the installed `sluice` are the same. A command imports what it alone needs, so that `--help`, shell
 completion and the commands that need little stay fast.
 """
 
 from __future__ import annotations
 
+import errno
 import functools
 import io
 import json
@@ -17,7 +19,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from engine.book import Backend, Book
     from engine.language.findings import LoadError
 
-FINE, FOUND, USAGE = 0, 1, 2
+FINE, FOUND, USAGE, CLOSED = 0, 1, 2, 141
 _UNMEASURED_COLUMNS = 120
 """The width of pages where neither a terminal nor COLUMNS says one."""
 
@@ -49,11 +51,13 @@ class Session:
         """A console on standard output; no styles at all off a terminal or under NO_COLOR."""
         from rich.console import Console
 
+        class Piped(Console):
+            def on_broken_pipe(self) -> None:
+                raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))  # main() knows what to do
+
         stream = sys.stderr if stderr else sys.stdout
         plain = bool(os.environ.get("NO_COLOR")) or not stream.isatty()
-        console = Console(
-            file=stream, color_system=None if plain else "auto", highlight=False, markup=False, emoji=False
-        )
+        console = Piped(file=stream, color_system=None if plain else "auto", highlight=False, markup=False, emoji=False)
         if not console.is_terminal and "COLUMNS" not in os.environ:
             console.width = _UNMEASURED_COLUMNS
         return console
@@ -118,11 +122,20 @@ def _report_request(error: RequestError | FactsError | InitError, session: Sessi
         click.echo(f"  help: {printable(error.help)}", err=True)
 
 
+class _Folder(click.Path):
+    """A folder's path, which is not empty: `--home "$UNSET"` must not mean the working directory."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("the path is empty.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 def home_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """`--home`, which may stand before or after the command's name."""
     return click.option(
         "--home",
-        type=click.Path(path_type=Path),
+        type=_Folder(path_type=Path),
         metavar="DIR",
         help="Folder that holds rules/, policies/ and profiles/. Default: the working directory if it holds a "
         "profiles/, else the shipped set.",
@@ -169,7 +182,7 @@ facts_argument = click.argument("facts", metavar="FACTS", type=click.Path())
 def sluice(home: Path | None) -> None:
     """Decide for every order, maker or taker, from rules in YAML, and say which rule decided.
 
-    Exit codes: 0 fine, 1 findings, 2 usage.
+    Exit codes: 0 fine, 1 findings, 2 usage, 141 output closed.
     """
 
 
@@ -224,7 +237,7 @@ def decide(session: Session, profile: str, policy: str, backend: str, facts: str
 
     book = session.open(profile, "interpreter" if backend == "interpreter" else "compiled")
     book.policy(policy)
-    rows = read_facts(facts, sys.stdin.buffer, book.rulebook)
+    rows = read_facts(facts, _standard_input(), book.rulebook)
     first, second = next(rows, None), next(rows, None)
     several = second is not None
     console = session.console()
@@ -252,7 +265,7 @@ def explain(session: Session, profile: str, policy: str, facts: str) -> int:
     """Explain a decision on FACTS: every step, rule and condition with the values it saw.
 
     Each rule is matched, not matched, unknown (and then matched or skipped, as it says), or not reached. FACTS is what
-    `decide` takes; several rows give several explanations.
+    `decide` takes; several rows give several explanations, each under its place.
     """
     from engine.analysis.explain import explain as explain_facts
     from engine.analysis.explain import explanation_json
@@ -261,19 +274,25 @@ def explain(session: Session, profile: str, policy: str, facts: str) -> int:
 
     book = session.open(profile, "interpreter")
     book.policy(policy)
-    rows = read_facts(facts, sys.stdin.buffer, book.rulebook)
+    rows = read_facts(facts, _standard_input(), book.rulebook)
     first, second = next(rows, None), next(rows, None)
+    several = second is not None
     console = session.console()
 
     def show(row: Row) -> None:
         explanation = explain_facts(book, policy, row.facts)
         if session.as_json:
-            click.echo(json.dumps(explanation_json(explanation), allow_nan=False))
+            number = {"row": int(row.place.rpartition(":")[2])} if several else {}
+            click.echo(json.dumps({**number, **explanation_json(explanation)}, allow_nan=False))
         else:
-            print_explanation(console, explanation)
+            print_explanation(console, explanation, row.place if several else "")
 
-    several = second is not None
     return _for_each(chain([row for row in (first, second) if row is not None], rows), show, several=several)
+
+
+def _standard_input() -> IO[bytes]:
+    """Standard input, empty where it is closed."""
+    return sys.stdin.buffer if sys.stdin is not None else io.BytesIO()
 
 
 def _for_each(rows: Iterable[Row | BadRow], show: Callable[[Row], None], *, several: bool) -> int:
@@ -431,6 +450,26 @@ def run(
     return FINE
 
 
+@command("findings", "Say what a finding's code means.")
+@click.argument("code", required=False)
+def findings(session: Session, code: str | None) -> int:
+    """Say what a finding's CODE means, what to avoid and what to prefer; without CODE, list all codes."""
+    from engine.analysis.codes import first_sentence, section, sections
+
+    if code is not None:
+        text = section(code)
+        if session.as_json:
+            session.print_json({"code": code, "text": text})
+        else:
+            click.echo(f"{code}\n\n{text}")
+    elif session.as_json:
+        session.print_json([{"code": name, "text": text} for name, text in sections().items()])
+    else:
+        for name, text in sections().items():
+            click.echo(f"{name:<24}  {first_sentence(text)}")
+    return FINE
+
+
 @command("schema", "Print JSON Schemas of the YAML documents.")
 @click.argument("kind", type=click.Choice(["vocabulary", "policy", "ruleset", "profile"]), required=False)
 @click.option(
@@ -456,7 +495,7 @@ def schema(session: Session, kind: str | None, folder: Path | None) -> int:
 @command("init", "Make a workspace of your own.")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 def init(session: Session, folder: Path) -> int:
-    """Copy the shipped rules, policies and profiles into DIR, a workspace of your own.
+    """Copy the shipped rules, policies, profiles and schemas into DIR, a workspace of your own.
 
     Nothing that is there is overwritten.
     """
@@ -473,9 +512,19 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a character the terminal lacks is no reason to fail
+    if sys.stdout is None:
+        click.echo("error: cannot write: standard output is closed", err=True)
+        sys.exit(USAGE)
+    if sys.stderr is None:  # nowhere to complain to is no reason to fail
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - open until the process ends
+    output = sys.stdout
     try:
         sluice.main(prog_name="sluice")
-    except OSError as error:  # a full disk below standard output; a closed pipe ends quietly in Click and Rich
+    except SystemExit:
+        if sys.stdout is not output:  # Click has put another in its place: the pipe was closed
+            sys.exit(CLOSED)
+        raise
+    except OSError as error:  # a full disk below standard output
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered has nowhere to go
         click.echo(f"error: cannot write: {(error.strerror or str(error)).lower()}", err=True)
         sys.exit(USAGE)

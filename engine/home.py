@@ -2,10 +2,13 @@
 
 A *home* is a folder that holds `rules/`, `policies/` and `profiles/`: a user's workspace, or the set that Sluice ships.
 An installed wheel carries the shipped set inside the package, in `engine/shipped/`; in a checkout the three folders lie
-beside `engine/`.
+beside `engine/`. Beside them, in `docs/`, lie the reference pages and the schemas for editors.
 """
 
 from pathlib import Path
+
+SCHEMAS = "docs/schema"
+"""Where the first line of documents says that editors find their schemas: no part of a home, but shipped with it."""
 
 HOME_FOLDERS = ("rules", "policies", "profiles")
 """The folders of a home, each with a role of its own: the logic, the contract, the numbers."""
@@ -30,8 +33,7 @@ def shipped_home() -> Path:
 def find_home(given: Path | None) -> Path:
     """The home to read from: `given`, else the working directory if it holds a `profiles/`, else the shipped one.
 
-    A given path is taken as it is, even if nothing is there: what is missing in it is a finding of the load, which can
-    say so with a place.
+    A given path is taken as it is, even if nothing is there: what is missing is a finding of the load.
     """
     if given is not None:
         return given
@@ -40,23 +42,24 @@ def find_home(given: Path | None) -> Path:
 
 
 def init_workspace(target: Path) -> list[Path]:
-    """Copy the shipped rules, policies and profiles into `target`, and return the files written.
+    """Copy the shipped rules, policies, profiles and schemas into `target`, and return the files written.
 
     `target` is made if it is missing; what else lies in it stays as it is. Raises `InitError` without writing anything
-    if one of the three folders already holds a file there, and after taking back what it wrote if a write fails. No
+    if one of the four folders already holds a file there, and after taking back what it wrote if a write fails. No
     existing file is ever overwritten.
     """
+    folders = (*HOME_FOLDERS, SCHEMAS)
     shipped = shipped_home()
     written: list[Path] = []
     try:
-        occupied = [path for folder in HOME_FOLDERS for path in _files(target / folder)]
+        occupied = [path for folder in folders for path in _files(target / folder)]
         if occupied:
             more = f" and {len(occupied) - 1} more" if len(occupied) > 1 else ""
             raise InitError(
                 f"`{occupied[0]}`{more} already there, nothing was written",
-                f"choose an empty folder, or first move {_spoken(HOME_FOLDERS)} in `{target}` out of the way",
+                f"choose an empty folder, or first move {_spoken(folders)} in `{target}` out of the way",
             )
-        for source in (path for folder in HOME_FOLDERS for path in _files(shipped / folder)):
+        for source in (path for folder in folders for path in _files(shipped / folder)):
             copy = target / source.relative_to(shipped)
             copy.parent.mkdir(parents=True, exist_ok=True)
             with copy.open("xb") as stream:  # x: a file that appeared meanwhile is not ours to replace

@@ -5,14 +5,15 @@ from pathlib import Path
 import pytest
 
 from engine import home
-from engine.home import HOME_FOLDERS, InitError, find_home, init_workspace, shipped_home
+from engine.home import HOME_FOLDERS, SCHEMAS, InitError, find_home, init_workspace, shipped_home
 
 
 @pytest.fixture
 def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small shipped set in place of the real one, with a subfolder, and a file that editors hide."""
     root = tmp_path / "installed"
-    for name in ("rules/quality.yaml", "rules/extra/deep.yaml", "policies/routing.yaml", "profiles/base.yaml"):
+    documents = ("rules/quality.yaml", "rules/extra/deep.yaml", "policies/routing.yaml", "profiles/base.yaml")
+    for name in (*documents, "docs/schema/rule.json", "docs/page.md"):
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"# {name}\n")
@@ -48,13 +49,14 @@ def test_the_working_directory_is_home_if_it_holds_profiles(tmp_path: Path, monk
 def test_init_copies_the_shipped_set_and_returns_what_it_wrote(shipped: Path, tmp_path: Path) -> None:
     target = tmp_path / "not" / "there" / "yet"
     written = init_workspace(target)
-    expected = {name: text for name, text in tree(shipped).items() if not name.endswith(".swp")}
+    expected = {name: text for name, text in tree(shipped).items() if not name.endswith((".swp", ".md"))}
     assert tree(target) == expected
     assert [str(path.relative_to(target)) for path in written] == [
         "rules/extra/deep.yaml",
         "rules/quality.yaml",
         "policies/routing.yaml",
         "profiles/base.yaml",
+        "docs/schema/rule.json",
     ]
 
 
@@ -62,15 +64,17 @@ def test_init_copies_the_shipped_set_and_returns_what_it_wrote(shipped: Path, tm
 def test_init_leaves_other_files_of_the_folder_alone(tmp_path: Path) -> None:
     target = tmp_path / "mine"
     target.mkdir()
+    (target / "docs").mkdir()
     (target / "notes.md").write_text("mine")
+    (target / "docs/page.md").write_text("mine")
     (target / "rules").mkdir()
     init_workspace(target)
-    assert (target / "notes.md").read_text() == "mine"
+    assert (target / "notes.md").read_text() == (target / "docs/page.md").read_text() == "mine"
     assert (target / "rules/quality.yaml").exists()
 
 
 @pytest.mark.usefixtures("shipped")
-@pytest.mark.parametrize("folder", HOME_FOLDERS)
+@pytest.mark.parametrize("folder", [*HOME_FOLDERS, SCHEMAS])
 def test_init_refuses_a_folder_in_use_and_writes_nothing(tmp_path: Path, folder: str) -> None:
     target = tmp_path / "mine"
     (target / folder).mkdir(parents=True)

@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parent.parent
-SHIPPED = ("rules", "policies", "profiles")
+SHIPPED = ("rules", "policies", "profiles", "docs/schema")
 EXTRAS = ("ccxt", "duckdb", "ibis", "nicegui", "prometheus_client", "watchfiles", "z3")
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 
@@ -79,6 +79,7 @@ def test_the_wheel_holds_the_engine_the_command_and_the_shipped_set(wheel: Path)
     code = {str(path.relative_to(ROOT)) for kind in ("py", "lark") for path in (ROOT / "engine").rglob(f"*.{kind}")}
     assert {*code, "engine/py.typed", "cli.py"} <= names
     assert {f"engine/shipped/{name}" for name in files_of(ROOT)} <= names
+    assert {"engine/shipped/docs/findings.md", "engine/shipped/docs/language.md"} <= names
     top = {name.split("/")[0] for name in names}
     assert top == {"engine", "cli.py", "sluice_router-0.1.0.dist-info"}, "nothing else lands in site-packages"
 
@@ -115,7 +116,11 @@ def test_an_installed_wheel_ships_rules_policies_and_profiles(installed: Path, t
 def test_init_makes_a_workspace_from_the_wheel_and_check_passes_in_it(installed: Path, tmp_path: Path) -> None:
     run(installed / "sluice", "init", "mine", cwd=tmp_path)
     assert files_of(tmp_path / "mine") == files_of(ROOT)
+    for path in (tmp_path / "mine").rglob("*.yaml"):
+        named = re.match(r"# yaml-language-server: \$schema=(\S+)", path.read_text())
+        assert named is None or (path.parent / named[1]).is_file(), "editors find the schema"
     run(installed / "sluice", "check", cwd=tmp_path / "mine")
+    assert "Avoid:" in run(installed / "sluice", "findings", "name.unknown", cwd=tmp_path)
     run(installed / "sluice", "--home", "mine", "check", cwd=tmp_path)
     run(installed / "sluice", "check", "--home", "mine", cwd=tmp_path)
 

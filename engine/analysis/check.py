@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.analysis.cold import cold_notes
-from engine.analysis.request import RequestError, require_profile
+from engine.analysis.request import RequestError, require_home, require_profile
 from engine.language.findings import Finding, LoadError, Severity
 from engine.language.load import Workspace, profile_names, read_files
 from engine.language.nodes import Source
@@ -49,9 +49,10 @@ def check_home(home: Path, profiles: Sequence[str] = ()) -> CheckReport:
     """Check the profiles named, or all that run policies, and every file of the home.
 
     Raises:
-        RequestError: for a profile that is not there, and for a home without any.
+        RequestError: for a home or a profile that is not there, and for a home without any profile.
 
     """
+    require_home(home)
     for name in profiles:
         require_profile(home, name)
     workspace = Workspace(read_files(home))

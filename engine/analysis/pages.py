@@ -111,8 +111,10 @@ def _value(value: Value) -> str:
 # --- explain ---------------------------------------------------------------------------------------------------------
 
 
-def print_explanation(console: Console, explanation: Explanation) -> None:
-    """The whole trace as a tree."""
+def print_explanation(console: Console, explanation: Explanation, place: str = "") -> None:
+    """The whole trace as a tree; under the place its facts come from, where there are several."""
+    if place:
+        console.print(Text(printable(place), "bold"))
     decision = explanation.decision
     tree = Tree(Text(printable(decision.reason), "bold"), guide_style="dim")
     if explanation.missing:
@@ -146,6 +148,7 @@ def _add_rule(branch: Tree, rule: RuleLook) -> None:
         text.append("  (always)")
     elif isinstance(condition, LeafLook):
         text.append(f": {printable(condition.shown)}")
+    text.append(f"  {rule.at}", "dim")
     if rule.verdict == "not reached":
         branch.add(text, style="dim")
         return

@@ -65,7 +65,7 @@ def counted(number: int, one: str, many: str = "") -> str:
 
 
 def print_findings(console: Console, findings: Sequence[Finding], sources: Mapping[str, Source], home: Path) -> None:
-    """Findings as text, at most fifty."""
+    """Findings as text, at most fifty, and how to look a code up."""
     for number, finding in enumerate(findings[:MOST_SHOWN]):
         if number:
             console.print()
@@ -73,6 +73,10 @@ def print_findings(console: Console, findings: Sequence[Finding], sources: Mappi
     if len(findings) > MOST_SHOWN:
         console.print()
         console.print(Text(f"... and {len(findings) - MOST_SHOWN} more"))
+    if findings:
+        first = next((finding for finding in findings if finding.severity is not Severity.NOTE), findings[0])
+        console.print()
+        print_wrapped(console, Text(f"`sluice findings {first.code}` says more about a code", "dim"))
 
 
 def _print_finding(console: Console, finding: Finding, sources: Mapping[str, Source], home: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from engine.book import Backend, Book, load
 from engine.language.findings import SluiceError
-from engine.language.load import profile_names
+from engine.language.load import profile_names, why_no_home
 from engine.language.spelling import did_you_mean
 
 
@@ -23,13 +23,25 @@ class RequestError(SluiceError):
         super().__init__(f"{message} ({help})" if help else message)
 
 
+def require_home(home: Path) -> None:
+    """Refuse a home that is not there.
+
+    Raises:
+        RequestError: with the path as given.
+
+    """
+    if reason := why_no_home(home):
+        raise RequestError(reason, "name one that holds rules/, policies/ and profiles/, or run `sluice init DIR`")
+
+
 def require_profile(home: Path, name: str) -> None:
-    """Refuse the name of a profile that has no file in a home whose `profiles/` is there.
+    """Refuse the name of a profile that has no file in a home whose `profiles/` is there, and a home that is not.
 
     Raises:
         RequestError: with the nearest name.
 
     """
+    require_home(home)
     known = profile_names(home)
     if known and name not in known:
         raise RequestError(f"there is no profile `{name}`", did_you_mean(name, known, f"there are {', '.join(known)}"))

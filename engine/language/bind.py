@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from engine.language.build import Library
 from engine.language.documents import Declaration, NamePlace, ProfileDocument, SymbolGroupText, ValueText, read_value
-from engine.language.findings import Findings, Related, Span
+from engine.language.findings import Findings, Related, Severity, Span
 from engine.language.model import Binding, Origin
 from engine.language.printer import print_number
 from engine.language.spelling import did_you_mean
@@ -107,6 +107,7 @@ class _Binder:
                     "param.no_value", self._leaf.span, message, "give it one in the base profile", related
                 )
         symbols = self._membership(groups)
+        self._warn_of_cases(groups)
         bindings: dict[tuple[str, ...], Binding] = {(): self._binding((), base, groups)}
         for names in symbols.values():
             bindings.setdefault(names, self._binding(names, base, groups))
@@ -164,11 +165,28 @@ class _Binder:
         if known is None:
             if text.of is None:
                 message = f"the symbol group `{text.name}` has no members"
-                self._findings.add("profile.group", text.span, message, "list them: `of: [BTCUSDT, …]`")
+                help_text = did_you_mean(text.name, self._all_groups(), "list them: `of: [BTCUSDT, …]`")
+                self._findings.add("profile.group", text.span, message, help_text)
             groups[text.name] = _Group(text.of or (), values, text.span)
             return
         known.members = text.of if text.of is not None else known.members
         known.values |= values
+
+    def _all_groups(self) -> list[str]:
+        """The groups that have members somewhere in the chain."""
+        return [text.name for document in self._chain for text in document.symbols.values() if text.of is not None]
+
+    def _warn_of_cases(self, groups: Mapping[str, _Group]) -> None:
+        """Exchanges write a symbol in one way: two that differ by case alone are a slip of the hand."""
+        first: dict[str, NamePlace] = {}
+        for member in (member for group in groups.values() for member in group.members):
+            known = first.setdefault(member.name.casefold(), member)
+            if known.name != member.name:
+                message = f"`{member.name}` and `{known.name}` differ by case alone"
+                related = Related(known.span, "the other stands here")
+                help_text = "symbols are compared letter by letter: write both alike"
+                warn = Severity.WARNING
+                self._findings.add("profile.symbol", member.span, message, help_text, related, severity=warn)
 
     def _membership(self, groups: Mapping[str, _Group]) -> dict[str, tuple[str, ...]]:
         holders: dict[str, list[str]] = {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from engine.language import model, syntax
 from engine.language.documents import (
@@ -231,6 +232,8 @@ class _PolicyBuilder:
         self._decisions: dict[str, Type] = {}
         self._places: dict[str, Span] = {}
         self._choices: dict[str, Span] = {}
+        self._unread: dict[str, tuple[str, Span]] = {}
+        self._unrun: dict[str, tuple[str, Span]] = {}
         self._complete = True
 
     def build(self) -> model.Policy | None:
@@ -258,6 +261,7 @@ class _PolicyBuilder:
                 self._declare_choices(declared.type, declared.span)
         self._clashes()
         self._complete = complete and len(read) == len(self._document.reads)
+        self._point_elsewhere()
         steps = []
         later = {name: item.span for ruleset in rulesets for name, item in ruleset.sets.items()}
         for ruleset in rulesets:
@@ -362,6 +366,47 @@ class _PolicyBuilder:
             message = f"`{name}` is both a name and a choice value in policy `{self._document.name}`"
             self._findings.add("name.clash", self._places[name], message, "rename one of them", related)
 
+    def _point_elsewhere(self) -> None:
+        """Note what has names that this policy lacks, for findings to say so."""
+        for group in self._groups.values():
+            for fact in group.facts:
+                self._unread.setdefault(fact.name, (group.name, fact.span))
+        steps = {place.name for place in self._document.steps}
+        for name, ruleset in self._library.rulesets.items():
+            if name not in steps:
+                for declared in ruleset.sets.values():
+                    self._unrun.setdefault(declared.name, (name, declared.span))
+
+    def _where(self, ruleset: str, name: str) -> str:
+        """This policy, and all others that run the rule set and in which a name means as little: said once for all."""
+        own = self._standing(self._document, ruleset, name)
+        alike = [
+            f"`{policy.name}`"
+            for policy in self._library.policies.values()
+            if policy is self._document or self._standing(policy, ruleset, name) == own
+        ]
+        return f"policy {alike[0]}" if len(alike) == 1 else f"policies {', '.join(alike[:-1])} and {alike[-1]}"
+
+    def _standing(
+        self, policy: PolicyDocument, ruleset: str, name: str
+    ) -> Literal["not run", "known", "later", "nothing"]:
+        """What a name is to a rule set in a policy."""
+        steps = [place.name for place in policy.steps]
+        if ruleset not in steps:
+            return "not run"
+        for entry in policy.reads:
+            other = self._library.policies.get(entry.name) if entry.decisions else None
+            group = self._groups.get(entry.name) if not entry.decisions else None
+            if (group and any(fact.name == name for fact in group.facts)) or (
+                other and any(place.name == name for place in other.decides)
+            ):
+                return "known"
+        for number, step in enumerate(steps):
+            held = self._library.rulesets.get(step)
+            if held is not None and name in held.sets:
+                return "known" if number < steps.index(ruleset) else "later"
+        return "nothing"
+
     def _step(self, ruleset: RuleSetDocument, later: Mapping[str, Span]) -> model.Step:
         scope = Scope(
             facts=self._facts,
@@ -371,6 +416,10 @@ class _PolicyBuilder:
             params=ruleset.params,
             used=self._usage.note,
             complete=self._complete,
+            unread=self._unread,
+            unrun=self._unrun,
+            values=self._choices,
+            where=lambda name: self._where(ruleset.name, name),
         )
         started = [effect for text in ruleset.start if (effect := self._effect(text, ruleset, scope))]
         start = {effect.name: effect.value for effect in started}
@@ -392,7 +441,7 @@ class _PolicyBuilder:
         typed = resolve(text.value, scope, self._findings, target)
         if typed is None or not self._assignable(text, target, typed):
             return None
-        return model.Effect(text.kind, text.name.name, model.Written(text.value.text, typed, text.value.span))
+        return model.Effect(text.kind, text.name.name, text.value.typed(typed))
 
     def _assignable(self, text: EffectText, target: Type, typed: Expression) -> bool:
         match target, typed.type:
@@ -400,14 +449,16 @@ class _PolicyBuilder:
                 if common_unit(wanted, given) is not None:
                     return True
                 message = f"`{text.name.name}` is in {describe_unit(wanted)}, this is in {describe_unit(given)}"
-                self._findings.add("unit.mismatch", text.value.span, message, "")
+                help_text = f"give it an expression in {describe_unit(wanted)}, or declare `{text.name.name}` otherwise"
+                self._findings.add("unit.mismatch", text.value.span, message, help_text)
                 return False
             case ChoiceType(of=wanted_values), ChoiceType(of=given_values) if wanted_values == given_values:
                 return True
             case FlagType(), FlagType():
                 return True
         message = f"`{text.name.name}` is {describe(target)}, this is {describe(typed.type)}"
-        self._findings.add("type.mismatch", text.value.span, message, "")
+        help_text = f"give it {describe(target)}"
+        self._findings.add("type.mismatch", text.value.span, message, help_text)
         return False
 
     def _decided(self, places: tuple[NamePlace, ...]) -> tuple[str, ...]:
@@ -432,6 +483,11 @@ class _PolicyBuilder:
             all_params={place.name: self._library.rulesets[place.name].params for place in self._document.steps},
             vetoes={step.ruleset: [rule.id for rule in step.rules] for step in steps if step.hit == "veto"},
             any_number=True,
+            complete=self._complete,
+            unread=self._unread,
+            unrun=self._unrun,
+            values=self._choices,
+            where=lambda _: f"policy `{self._document.name}`",
         )
         profiles = None
         if text.profiles is not None:
@@ -442,7 +498,7 @@ class _PolicyBuilder:
             typed = resolve_condition(text.claim, scope, self._findings)
             if typed is None:
                 return None
-            written = model.Written(text.claim.text, typed, text.claim.span)
+            written = text.claim.typed(typed)
             return model.Claim(text.id, profiles, written, text.doc, text.span)
         if text.monotone is not None:
             of, in_, moves = text.monotone
@@ -453,6 +509,8 @@ class _PolicyBuilder:
                 ]
                 help_text = did_you_mean(of.name, speaks_of, "it speaks of a number, a flag or an ordered choice")
                 self._findings.add("name.unknown", of.span, f"`{of.name}` is no decision with an order", help_text)
+                return None
+            if fact is None and not self._complete:
                 return None
             if fact is None or not isinstance(fact.type, NumberType):
                 speaks_of = [name for name, known in self._facts.items() if isinstance(known.type, NumberType)]
@@ -467,13 +525,13 @@ class _PolicyBuilder:
             typed = resolve_condition(when, scope, self._findings)
             if typed is None:
                 return None
-            written = model.Written(when.text, typed, when.span)
+            written = when.typed(typed)
             return model.AtLeastAsStrict(text.id, profiles, profile.name, than.name, written, text.doc, text.span)
         return None
 
     def _profile(self, place: NamePlace) -> None:
         if place.name not in self._library.profiles:
-            help_text = did_you_mean(place.name, self._library.profiles)
+            help_text = did_you_mean(place.name, self._library.profiles, "name a file of profiles/")
             self._findings.add("profile.unknown", place.span, f"there is no profile `{place.name}`", help_text)
 
 
@@ -490,7 +548,7 @@ class _ConditionBuilder:
             typed = resolve_condition(text.expression, self._scope, self._findings)
             if typed is None:
                 return None
-            leaf = model.Leaf(model.Written(text.expression.text, typed, text.expression.span), self._count)
+            leaf = model.Leaf(text.expression.typed(typed), self._count)
             self._count += 1
             return leaf
         items = tuple(made for item in text.items if (made := self.build(item)))

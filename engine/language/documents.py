@@ -13,7 +13,7 @@ from typing import Literal
 
 from engine.language import syntax
 from engine.language.findings import Findings, Related, Span, one_line
-from engine.language.model import EFFECT_ORDER, EffectKind, HitPolicy
+from engine.language.model import EFFECT_ORDER, EffectKind, Expression, HitPolicy, Written
 from engine.language.nodes import Mapping, Node, Scalar, Sequence, Source, compose
 from engine.language.parse import Problem, parse
 from engine.language.shapes import check_shape
@@ -36,6 +36,10 @@ class ExpressionText:
     def at(self, node: syntax.Expression) -> Span:
         """Where one node of the tree stands."""
         return self.scalar.at(node.start, node.end)
+
+    def typed(self, expression: Expression) -> Written:
+        """What it means, with what was written."""
+        return Written(self.text, expression, self.span, self.scalar)
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,7 +326,8 @@ class _Reader:
             if isinstance(other, Scalar) and isinstance(item, Mapping) and len(item.entries) == 1:
                 reads.append(Read(other.text, decisions=True, span=other.span))
             else:
-                self._refuse("shape.type", item.span, "a read is a group or `{decisions: policy}`", "")
+                help_text = "write the name alone, or `decisions` and one policy"
+                self._refuse("shape.type", item.span, "a read is a group or `{decisions: policy}`", help_text)
         invariants = [self._invariant(item) for item in _items(node, "invariants") if isinstance(item, Mapping)]
         self._unique([(invariant.id, invariant.span) for invariant in invariants], "invariant")
         return PolicyDocument(
@@ -410,7 +415,10 @@ class _Reader:
                 items = tuple(item for child in held.items if (item := self._condition(child)))
                 return NestedText("all" if word == "all" else "any", items)
         self._refuse(
-            "shape.condition", node.span, "a condition is one expression, or `all:` / `any:` with a list of them", ""
+            "shape.condition",
+            node.span,
+            "a condition is one expression, or `all:` / `any:` with a list of them",
+            "write `x > $limit`, or `all:` with such expressions in a list under it",
         )
         return None
 
@@ -426,7 +434,7 @@ class _Reader:
                 for member in members or ():
                     if not member.name.isprintable() or member.name.split() != [member.name]:
                         message = f"`{one_line(member.name)}` is no symbol"
-                        self._refuse("profile.symbol", member.span, message, "a symbol is one word: BTCUSDT")
+                        self._refuse("shape.name", member.span, message, "a symbol is one word: BTCUSDT")
                 symbols[name] = SymbolGroupText(name, members, self._values(group.get("values")), held.keys[name].span)
         extends = node.get("extends")
         disabled = tuple(
@@ -556,7 +564,8 @@ class _Reader:
         for name, span in named:
             if name in first:
                 related = Related(first[name], "it is given here first")
-                self._refuse("name.twice", span, f"the {what} `{name}` is given twice", "rename one of them", related)
+                help_text = "remove one of them" if what in ("symbol", "value") else "rename one of them"
+                self._refuse("name.twice", span, f"the {what} `{name}` is given twice", help_text, related)
             first.setdefault(name, span)
 
     def _refuse(self, code: str, span: Span, message: str, help_text: str, *related: Related) -> None:

@@ -124,7 +124,10 @@ class LoadError(SluiceError):
         super().__init__(self._summary())
 
     def _summary(self) -> str:
-        shown = [f"{finding.span}: {finding.message} [{finding.code}]" for finding in self.findings[:MOST_SHOWN]]
+        shown = [
+            f"{finding.span}: {finding.message} [{finding.code}]{f'; {finding.help}' if finding.help else ''}"
+            for finding in self.findings[:MOST_SHOWN]
+        ]
         if len(self.findings) > MOST_SHOWN:
             shown.append(f"... and {len(self.findings) - MOST_SHOWN} more")
         return "\n".join(shown)

@@ -7,6 +7,7 @@ never made of two states of a folder that is being written. A file that did not 
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -30,17 +31,21 @@ from engine.language.documents import (
 )
 from engine.language.evaluate import Environment, evaluate
 from engine.language.findings import Finding, Findings, LoadError, Related, Severity, Span, one_line
-from engine.language.model import Binding, Expression, Group, ParameterDeclaration, Policy
+from engine.language.model import Binding, Expression, Group, ParameterDeclaration, ParameterRef, Policy, walk
 from engine.language.nodes import Source, read_source
 from engine.language.resolve import Scope, resolve_condition
 from engine.language.rulebook import Rulebook, digest, version_of
 from engine.language.soundness import check_steps
 from engine.language.spelling import did_you_mean
+from engine.language.types import Value
 
 VOCABULARY = "policies/facts.yaml"
 """The file that holds the vocabulary; every other file in `policies/` is a policy."""
 
 _FOLDERS: tuple[tuple[str, DocumentKind], ...] = (("rules", "ruleset"), ("policies", "policy"), ("profiles", "profile"))
+_WHOLE = "."
+"""What findings of the home itself point at."""
+_ROOTS = frozenset((_WHOLE, *(folder for folder, _ in _FOLDERS)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,11 @@ def read_files(home: Path) -> Files:
     """Read every YAML file of a home folder, parsing none."""
     findings = Findings()
     sources: dict[str, Source] = {}
+    reason = why_no_home(home)
+    if reason is not None:
+        help_text = "name a folder that holds rules/, policies/ and profiles/, or run `sluice init DIR`"
+        findings.add("file.missing", Span(_WHOLE, 1, 1, 1, 2), reason, help_text)
+        return Files(sources, tuple(findings))
     for folder, _ in _FOLDERS:
         place = home / folder
         try:
@@ -78,6 +88,16 @@ def read_files(home: Path) -> Files:
             if source is not None:
                 sources[shown] = source
     return Files(sources, tuple(findings))
+
+
+def why_no_home(home: Path) -> str | None:
+    """Why a path cannot be a home, in words; None for a folder."""
+    try:
+        return None if stat.S_ISDIR(home.stat().st_mode) else f"`{one_line(str(home))}` is no folder"
+    except FileNotFoundError:
+        return f"there is no folder `{one_line(str(home))}`"
+    except (OSError, ValueError):  # ValueError: a path with a NUL
+        return f"the folder `{one_line(str(home))}` cannot be read"
 
 
 def profile_names(home: Path) -> list[str]:
@@ -122,7 +142,7 @@ class Workspace:
                 vocabulary = document
             else:
                 documents[kind][stem] = document
-        if VOCABULARY not in files.sources and VOCABULARY not in self._found and "policies" not in self._found:
+        if VOCABULARY not in files.sources and not self._found.keys() & {VOCABULARY, "policies", _WHOLE}:
             where = Span(VOCABULARY, 1, 1, 1, 2)
             message, help_text = f"there is no `{VOCABULARY}`", "it declares the facts that policies read"
             self._findings_of(VOCABULARY).add("file.missing", where, message, help_text)
@@ -145,7 +165,7 @@ class Workspace:
         }
         self._requires = {name: self._required(ruleset) for name, ruleset in self.library.rulesets.items()}
         self.policies: dict[str, Policy] = {}
-        if vocabulary is not None and not self._found.keys() & {folder for folder, _ in _FOLDERS}:
+        if vocabulary is not None and not self._found.keys() & _ROOTS:
             self._build_policies()
 
     def _findings_of(self, name: str) -> Findings:
@@ -192,6 +212,10 @@ class Workspace:
         """Names of the profiles that can be loaded: those that run policies."""
         return [name for name in self._profiles if self._runs_policies(name)]
 
+    def _ancestors(self, name: str) -> list[str]:
+        chain = ancestry(name, self._profiles, self.library, Findings())
+        return [document.name for document in chain[:-1]]
+
     def _runs_policies(self, name: str) -> bool:
         chain = ancestry(name, self._profiles, self.library, Findings())
         return any(document.policies is not None for document in chain) or not chain
@@ -206,8 +230,8 @@ class Workspace:
 
         """
         findings = Findings()
-        for folder, _ in _FOLDERS:
-            findings.extend(self._found.get(folder, ()))
+        for root in sorted(_ROOTS):
+            findings.extend(self._found.get(root, ()))
         if findings.has_errors:  # without a folder everything that follows would be noise
             raise LoadError(tuple(findings))
         for name in self._depends_on(profile):
@@ -249,7 +273,7 @@ class Workspace:
             if f"profile:{profile}" not in self.library.broken:
                 where = Span(one_line(f"profiles/{profile}.yaml"), 1, 1, 1, 2)
                 known = ", ".join(self.profiles())
-                help_text = did_you_mean(profile, self._profiles, f"there are {known}" if known else "")
+                help_text = did_you_mean(profile, self._profiles, f"there are {known}" if known else "create it")
                 findings.add("profile.unknown", where, f"there is no profile `{profile}`", help_text)
             return None
         chain = ancestry(profile, self._profiles, self.library, findings)
@@ -258,10 +282,12 @@ class Workspace:
         needed = self._needed(chain)
         settings = bind(chain, self.library, needed, findings)
         if not settings.policies:
-            where = chain[-1].span
-            findings.add(
-                "profile.abstract", where, f"profile `{profile}` runs no policies", "list them under `policies`"
-            )
+            where, message = chain[-1].span, f"profile `{profile}` runs no policies"
+            heirs = [f"`{name}`" for name in self.profiles() if profile in self._ancestors(name)]
+            help_text = "list them under `policies`"
+            if heirs:
+                help_text = f"ask for one that extends it ({', '.join(heirs)}), or list them under `policies`"
+            findings.add("profile.abstract", where, message, help_text)
             return None
         policies = self._chosen(settings, findings)
         self._check_disabled(settings, findings)
@@ -321,7 +347,7 @@ class Workspace:
             elif place.name in self.policies:
                 chosen[place.name] = _without(self.policies[place.name], settings)
             elif place.name not in self.library.policies and f"policy:{place.name}" not in self.library.broken:
-                help_text = did_you_mean(place.name, self.library.policies)
+                help_text = did_you_mean(place.name, self.library.policies, "name a file of policies/")
                 findings.add("name.unknown", place.span, f"there is no policy `{place.name}`", help_text)
         return chosen
 
@@ -355,11 +381,15 @@ class Workspace:
         for name in dict.fromkeys(step.ruleset for policy in policies.values() for step in policy.steps):
             ruleset = self.library.rulesets[name]
             for text, typed in self._requires[name]:
-                for binding in settings.bindings.values():
+                involved = [f"{name}.{part.name}" for part in walk(typed) if isinstance(part, ParameterRef)]
+                seen: list[list[Value]] = []
+                # Fewest groups first: a binding in which these values are those of another has the same problem.
+                for binding in sorted(settings.bindings.values(), key=lambda binding: len(binding.groups)):
                     if all(f"{name}.{param}" in binding.values for param in ruleset.params):
-                        held = evaluate(typed, Environment({}, binding.values))
-                        if held is not True:
+                        values = [binding.values[full] for full in involved]
+                        if values not in seen and evaluate(typed, Environment({}, binding.values)) is not True:
                             self._report_requires(text, name, ruleset, binding, settings.profile, findings)
+                        seen.append(values)
 
     def _report_requires(
         self,
@@ -382,7 +412,8 @@ class Workspace:
         message = f"`{owner}` requires `{text.text}`{group}"
         place = related[0].span if related else text.span
         stated = Related(text.span, "it is required here")
-        findings.add("requires.broken", place, message, "change one of the values", stated, *related)
+        others = [other for other in (stated, *related) if other.span != place]
+        findings.add("requires.broken", place, message, "change one of the values", *others)
 
     def _max_ahead(self) -> str | None:
         vocabulary = self.library.vocabulary

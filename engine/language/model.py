@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from engine.language.findings import Span
+from engine.language.nodes import Scalar
 from engine.language.syntax import ArithmeticOperator, Comparator, Function
 from engine.language.types import FlagType, Type, Value
 
@@ -190,6 +191,11 @@ class Written:
     text: str
     expression: Expression
     span: Span = field(compare=False)
+    scalar: Scalar | None = field(default=None, compare=False, repr=False)
+
+    def at(self, part: Expression) -> Span:
+        """Where one part of the expression stands."""
+        return self.scalar.at(part.start, part.end) if self.scalar is not None else self.span
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ their own: an expression that flow style cuts at a comma, and one that starts wi
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -28,6 +29,9 @@ _MAPPING = "tag:yaml.org,2002:map"
 _SEQUENCE = "tag:yaml.org,2002:seq"
 _SCALAR = "tag:yaml.org,2002:str"
 
+_LINE_BREAK = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")
+"""What ends a line in YAML 1.1."""
+
 _BRACKET = re.compile(r"[\[\]{}]")
 _DEEP_INDENT = re.compile(rf"^[ ?:\-]{{{MOST_NESTING},}}", re.MULTILINE)
 
@@ -38,6 +42,9 @@ FLOW_HELP = (
 QUOTE_HELP = (
     "an expression that starts with a quote ends there for YAML: turn it round (`mode == 'x'`) or double-quote all"
 )
+APOSTROPHE_HELP = "the apostrophe ends the quoted text there: write it twice, or put the text in double quotes"
+_APOSTROPHE = re.compile(r"(?:[:\-,\[{]\s+|[\[{])'[^']*'$")
+"""What stands before a letter where an apostrophe has ended a quoted text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +94,38 @@ class Scalar:
         return _span(self)
 
     def at(self, start: int, end: int) -> Span:
-        """Where characters `start` to `end` of `text` stand; the whole scalar where folding or escapes blur that."""
-        if self.start.line != self.end.line:
+        """Where characters `start` to `end` of `text` stand; the whole scalar where escapes blur that.
+
+        Folding changes blanks alone, so over several lines the characters that are none are counted.
+        """
+        raw, opening = self.raw, 0
+        if self.style in ("'", '"'):
+            raw, opening = raw[:-1], 1
+        elif self.style is not None:
+            opening = raw.find("\n") + 1  # the header: `>-`, `|` and the like, and perhaps a comment
+        if self.start.line == self.end.line and raw[opening:] == self.text:
+            return self.span.within(opening + start, opening + end)
+        inked = [at for at in range(opening, len(raw)) if not raw[at].isspace()]
+        if [raw[at] for at in inked] != [character for character in self.text if not character.isspace()]:
             return self.span
-        if self.style is None:
-            return self.span.within(start, end)
-        if self.style in ("'", '"') and self.raw[1:-1] == self.text:
-            return self.span.within(start + 1, end + 1)
-        return self.span
+        first = sum(not character.isspace() for character in self.text[:start])
+        past = sum(not character.isspace() for character in self.text[:end])
+        if not inked:
+            return self.span
+        begin = inked[first] if first < len(inked) else inked[-1] + 1
+        return self._between(begin, inked[past - 1] + 1 if past > first else begin + 1)
+
+    def _between(self, begin: int, end: int) -> Span:
+        """The span of characters of `raw`."""
+        line, column = self._place(begin)
+        end_line, end_column = self._place(end)
+        return Span(self.source.name, line, column, end_line, end_column)
+
+    def _place(self, offset: int) -> tuple[int, int]:
+        breaks = list(_LINE_BREAK.finditer(self.source.text, self.start.index, self.start.index + offset))
+        if not breaks:
+            return self.start.line + 1, self.start.column + 1 + offset
+        return self.start.line + 1 + len(breaks), self.start.index + offset - breaks[-1].end() + 1
 
 
 @dataclass(slots=True, eq=False)
@@ -155,7 +186,10 @@ def read_source(path: Path, name: str, findings: Findings) -> Source | None:
         return None
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        findings.add("file.unreadable", whole, f"`{name}` cannot be read: {reason.lower()}", "check its permissions")
+        help_text = "check its permissions"
+        if error.errno == errno.ELOOP:
+            help_text = "it is a link that leads back to itself: put a file in its place"
+        findings.add("file.unreadable", whole, f"`{name}` cannot be read: {reason.lower()}", help_text)
         return None
     return decode_source(data, name, findings)
 
@@ -196,13 +230,14 @@ def compose(source: Source, findings: Findings) -> Node | None:
         )
         return None
     except yaml.YAMLError:
-        findings.add("yaml.syntax", source.start(), "this is not YAML", "")
+        findings.add("yaml.syntax", source.start(), "this is not YAML", "check its quotes and its indentation")
         return None
     except (ValueError, UnicodeEncodeError):
         findings.add("yaml.syntax", source.start(), "it holds a character that no YAML file may hold", "remove it")
         return None
     if root is None:
-        findings.add("yaml.empty", source.start(), f"`{source.name}` is empty", "")
+        help_text = "write what it should hold, or remove the file"
+        findings.add("yaml.empty", source.start(), f"`{source.name}` is empty", help_text)
         return None
     builder = _Builder(source, findings)
     node = builder.build(root)
@@ -291,7 +326,12 @@ def _explain_yaml_error(source: Source, error: yaml.MarkedYAMLError, findings: F
             "yaml.documents", span, "a file holds one document", "remove the `---` and what follows, or split it"
         )
         return
-    if "flow" in str(error.context) or "',' or" in problem:
+    before = text[: span.column - 1]
+    if _APOSTROPHE.search(before) and text[len(before) : len(before) + 1].isalpha():
+        findings.add("yaml.syntax", span, "the quoted text ends before this", APOSTROPHE_HELP, *related)
+    elif "end of stream" in problem and "quoted" in str(error.context):
+        findings.add("yaml.syntax", span, "a quoted text is not closed", "close it where it should end", *related)
+    elif "flow" in str(error.context) or "',' or" in problem:
         findings.add("yaml.syntax", span, problem, FLOW_HELP, *related)
     elif "expected key" in problem and re.search(r"(:|-)\s+['\"]", text):
         findings.add("yaml.syntax", span, problem, QUOTE_HELP, *related)

@@ -216,6 +216,13 @@ _PARSER = lark.Lark(
 )
 
 
+# Lark compiles what it scans with at the first use of each state of the parser. Every state is visited here, at import,
+# so that the first load of a host is as fast as the second.
+_PARSER.parse(
+    "not vetoed and vetoed by a.b or (a + 1) * -2 / $c <= min(d, 'x') implies e in [f, true] and g is missing "
+    "or h not in [false] and (i - 1) is known"
+)
+
 _ATOMS = tuple(
     (re.compile(terminal.pattern.to_regexp()), terminal.name, build)
     for terminal in _PARSER.terminals

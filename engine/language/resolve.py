@@ -8,7 +8,7 @@ choice; that is the only place where context decides.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -41,6 +41,12 @@ _HABITS = {
 }
 """Words of other languages that are ordinary names here, and what to write instead where nothing has that name."""
 
+_UNIT_HELP = {
+    **dict.fromkeys(("+", "-"), "units of a sum are equal; see docs/language.md, units"),
+    "*": "one factor has no unit or is a ratio, or they are a price and a qty; see docs/language.md, units",
+    "/": "divide by the same unit, by a ratio or by no unit, or usd by price or qty; see docs/language.md, units",
+}
+
 _ORDER = frozenset(("<", "<=", ">", ">="))
 
 
@@ -52,6 +58,14 @@ class Scope:
     decisions: Mapping[str, Type] = field(default_factory=dict)
     later: Mapping[str, Span] = field(default_factory=dict)
     """Names set by this or a later step: known only to say so."""
+    unread: Mapping[str, tuple[str, Span]] = field(default_factory=dict)
+    """Facts of groups that the policy does not read, with their group: known only to say so."""
+    unrun: Mapping[str, tuple[str, Span]] = field(default_factory=dict)
+    """Names set by rule sets that are no step of the policy, with their rule set: known only to say so."""
+    values: Container[str] = ()
+    """Values of the choices in scope: whether one is a name no one has depends on what it is compared with."""
+    where: Callable[[str], str] | None = None
+    """For messages: the policies in which a name means as little as here."""
     ruleset: str = ""
     params: Mapping[str, Declaration] = field(default_factory=dict)
     """Parameters of the own rule set."""
@@ -161,8 +175,9 @@ class _Resolver:
         if isinstance(expected, ChoiceType) and name in expected.of:
             return model.Constant(*at, name, expected)
         if name in scope.later:
+            here = f" in {scope.where(name)}" if scope.where else ""
             return self._refuse(
-                "name.later", node, f"`{name}` is not yet decided here", "a step reads what earlier steps set",
+                "name.later", node, f"`{name}` is not yet decided here{here}", "a step reads what earlier steps set",
                 Related(scope.later[name], "it is set here"),
             )  # fmt: skip
         if name in scope.params:
@@ -170,6 +185,19 @@ class _Resolver:
         if not scope.complete:
             return None
         known = [*scope.facts, *scope.decisions]
+        where = scope.where(name) if scope.where else ""
+        if name in scope.unrun:
+            owner, place = scope.unrun[name]
+            return self._refuse(
+                "name.unknown", node, f"`{owner}` sets `{name}` and is no step of {where}",
+                "add it to the steps, or read the decisions of a policy that runs it", Related(place, "it is set here"),
+            )  # fmt: skip
+        if name in scope.unread:
+            owner, place = scope.unread[name]
+            return self._refuse(
+                "name.unknown", node, f"`{name}` is a fact of `{owner}`, which is not read by {where}",
+                f"add `{owner}` to its `reads`", Related(place, "it is declared here"),
+            )  # fmt: skip
         if isinstance(expected, ChoiceType):
             message = f"`{name}` is neither a name in scope nor a value of the choice"
             listed = "its values are " + ", ".join(expected.of)
@@ -177,9 +205,8 @@ class _Resolver:
         if name in ("min", "max", "abs"):
             return self._refuse("name.keyword", node, f"`{name}` is a function", f"write `{name}(…)`")
         otherwise = _HABITS.get(name, "a policy reads the facts of the groups it lists under `reads`")
-        return self._refuse(
-            "name.unknown", node, f"nothing here is called `{name}`", did_you_mean(name, known, otherwise)
-        )
+        nothing = f"nothing in {where} is" if where else "nothing here is"
+        return self._refuse("name.unknown", node, f"{nothing} called `{name}`", did_you_mean(name, known, otherwise))
 
     def _parameter(self, node: syntax.Parameter) -> Expression | None:
         scope = self._scope
@@ -190,7 +217,7 @@ class _Resolver:
                 )
             owner, params = node.ruleset, scope.all_params.get(node.ruleset)
             if params is None:
-                help_text = did_you_mean(owner, scope.all_params)
+                help_text = did_you_mean(owner, scope.all_params, "name one that the policy runs")
                 return self._refuse("param.unknown", node, f"there is no rule set `{owner}` among the steps", help_text)
         elif node.ruleset is not None and node.ruleset != scope.ruleset:
             return self._refuse(
@@ -210,7 +237,8 @@ class _Resolver:
     def _number(self, node: syntax.Expression) -> Expression | None:
         typed = self.resolve(node)
         if typed is not None and not isinstance(typed.type, NumberType):
-            return self._refuse("type.mismatch", node, f"a number is expected, this is {describe(typed.type)}", "")
+            message = f"a number is expected, this is {describe(typed.type)}"
+            return self._refuse("type.mismatch", node, message, "arithmetic, `min`, `max` and `abs` are for numbers")
         return typed
 
     def _flag(self, node: syntax.Expression) -> Expression | None:
@@ -235,25 +263,28 @@ class _Resolver:
         if unit is None:
             word = {"*": "times", "/": "divided by", "+": "plus", "-": "minus"}[node.operator]
             message = f"{describe_unit(first)} {word} {describe_unit(second)} has no meaning"
-            return self._refuse("unit.mismatch", node, message, "units of a sum are equal; see docs/language.md, units")
+            return self._refuse("unit.mismatch", node, message, _UNIT_HELP[node.operator])
         return model.Arithmetic(node.start, node.end, node.operator, left, right, number(unit))
 
     def _call(self, node: syntax.Call) -> Expression | None:
         wanted = "one argument" if node.function == "abs" else "two or more arguments"
         if (node.function == "abs") != (len(node.arguments) == 1):
-            return self._refuse("type.arguments", node, f"`{node.function}` takes {wanted}", "")
+            help_text = f"{len(node.arguments)} given"
+            return self._refuse("type.arguments", node, f"`{node.function}` takes {wanted}", help_text)
         arguments = []
         unit: Unit = ANY_UNIT
         for argument in node.arguments:
             typed = self._number(argument)
             if typed is None:
-                return None
+                continue
             joined = common_unit(unit, _unit(typed))
             if joined is None:
                 message = f"{describe_unit(unit)} and {describe_unit(_unit(typed))} do not compare"
-                return self._refuse("unit.mismatch", argument, message, "")
+                return self._refuse("unit.mismatch", argument, message, "give it numbers of one unit")
             unit = joined
             arguments.append(typed)
+        if len(arguments) < len(node.arguments):
+            return None
         return model.Call(node.start, node.end, node.function, tuple(arguments), number(unit))
 
     def _open(self, node: syntax.Expression) -> bool:
@@ -267,11 +298,19 @@ class _Resolver:
     def _pair(self, left: syntax.Expression, right: syntax.Expression) -> tuple[Expression, Expression] | None:
         if self._open(left) and not self._open(right):
             second = self.resolve(right)
-            first = second and self.resolve(left, second.type)
+            first = self._beside(second, left)
         else:
             first = self.resolve(left)
-            second = first and self.resolve(right, first.type)
+            second = self._beside(first, right)
         return (first, second) if first is not None and second is not None else None
+
+    def _beside(self, partner: Expression | None, node: syntax.Expression) -> Expression | None:
+        """The other side of a comparison. Beside one that is wrong, a choice value is not worth a finding."""
+        if partner is not None:
+            return self.resolve(node, partner.type)
+        if not (isinstance(node, syntax.Name) and self._open(node) and node.name in self._scope.values):
+            self.resolve(node)
+        return None
 
     def _compare(self, node: syntax.Compare) -> Expression | None:
         pair = self._pair(node.left, node.right)
@@ -289,7 +328,8 @@ class _Resolver:
                 return False
             case ChoiceType() as first_choice, ChoiceType() as second_choice:
                 if first_choice.of != second_choice.of:
-                    self._refuse("type.mismatch", node, "choices compare only if their lists are equal", "")
+                    message = "choices compare only if their lists are equal"
+                    self._refuse("type.mismatch", node, message, "compare each of them with one of its values")
                 elif ordered and not (first_choice.ordered and second_choice.ordered):
                     message = "these choices have no order"
                     self._refuse("type.order", node, message, "declare them with `ordered: true`, or use `==` or `in`")
@@ -302,7 +342,9 @@ class _Resolver:
                 self._refuse("type.order", node, f"{describe(left.type)} has no order", "use `==` or `!=`")
                 return False
         message = f"{describe(left.type)} does not compare with {describe(right.type)}"
-        self._refuse("type.mismatch", node, message, "")
+        quoted = {type(left.type), type(right.type)} == {ChoiceType, TextType}
+        help_text = "a choice value is written without quotes" if quoted else "compare values of one type"
+        self._refuse("type.mismatch", node, message, help_text)
         return False
 
     def _member(self, node: syntax.Member) -> Expression | None:
@@ -312,16 +354,17 @@ class _Resolver:
             message = "the left side of `in` is a name in scope"
             known = [*self._scope.facts, *self._scope.decisions]
             assert isinstance(node.operand, syntax.Name)
-            return self._refuse("name.unknown", node.operand, message, did_you_mean(node.operand.name, known))
+            otherwise = "name a fact or what an earlier step decides"
+            help_text = did_you_mean(node.operand.name, known, otherwise)
+            return self._refuse("name.unknown", node.operand, message, help_text)
         operand = self.resolve(node.operand)
-        if operand is None:
-            return None
         elements = []
         for element in node.elements:
-            typed = self.resolve(element, operand.type)
-            if typed is None or not self._comparable(element, operand, typed, ordered=False):
-                return None
-            elements.append(typed)
+            typed = self._beside(operand, element)
+            if operand is not None and typed is not None and self._comparable(element, operand, typed, ordered=False):
+                elements.append(typed)
+        if operand is None or len(elements) < len(node.elements):
+            return None
         return model.Member(node.start, node.end, operand, tuple(elements), node.negated)
 
     def _presence(self, node: syntax.Presence) -> Expression | None:
@@ -357,7 +400,7 @@ class _Resolver:
             help_text = did_you_mean(node.ruleset, vetoes, "name a veto rule set of this policy")
             return self._refuse("name.unknown", node, f"no veto step is called `{node.ruleset}`", help_text)
         if node.ruleset is not None and node.rule is not None and node.rule not in vetoes[node.ruleset]:
-            help_text = did_you_mean(node.rule, vetoes[node.ruleset])
+            help_text = did_you_mean(node.rule, vetoes[node.ruleset], "name one of its rules")
             return self._refuse("name.unknown", node, f"`{node.ruleset}` has no rule `{node.rule}`", help_text)
         return model.VetoedRef(node.start, node.end, node.ruleset, node.rule)
 

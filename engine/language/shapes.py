@@ -180,6 +180,11 @@ _MOST_ENTRIES = 300
 """Entries of one part, lists of texts and parts with a shape of their own aside; real ones have some ten."""
 
 _KIND_OF_NODE = {Scalar: "text", Mapping: "a mapping", Sequence: "a list"}
+_TYPE_HELP = {
+    "string": "write one text",
+    "dict": "write `key: value`, one a line and indented",
+    "list": "write `[a, b]`, or one entry a line after `- `",
+}
 _KIND_OF_TYPE = {"string": "text", "dict": "a mapping", "list": "a list"}
 
 
@@ -189,11 +194,15 @@ def check_shape(kind: str, node: Node, findings: Findings) -> bool:
     if shape.scalar and isinstance(node, Scalar):
         return True
     if not isinstance(node, Mapping):
-        findings.add("shape.type", node.span, f"a {_title(kind)} is a mapping, not {_KIND_OF_NODE[type(node)]}", "")
+        if isinstance(node, Scalar) and not node.text:
+            findings.add("shape.empty", node.span, f"{_a(kind)} is a mapping, and empty here", _mapping_help(shape))
+        else:
+            message = f"{_a(kind)} is a mapping, not {_KIND_OF_NODE[type(node)]}"
+            findings.add("shape.type", node.span, message, _mapping_help(shape))
         return False
     skeleton = _skeleton(node, shape)
     if _widest(skeleton) > _MOST_ENTRIES:  # Cerberus' time grows with the square of what it finds wrong
-        message = f"a {_title(kind)} has no part of more than {_MOST_ENTRIES} entries"
+        message = f"{_a(kind)} has no part of more than {_MOST_ENTRIES} entries"
         findings.add("shape.too_many", node.span, message, "see docs/language.md for its keys")
         return False
     sound = True
@@ -203,7 +212,9 @@ def check_shape(kind: str, node: Node, findings: Findings) -> bool:
     given = [name for name in shape.one_of if name in node.entries]
     if shape.one_of and len(given) != 1:
         wanted = ", ".join(f"`{name}`" for name in shape.one_of)
-        findings.add("shape.one_of", node.span, f"exactly one of {wanted} is expected, {len(given)} given", "")
+        help_text = "keep one and remove the others" if given else "add one of them"
+        message = f"exactly one of {wanted} is expected, {len(given)} given"
+        findings.add("shape.one_of", node.span, message, help_text)
         sound = False
     for name, (container, part) in shape.parts.items():
         held = node.get(name)
@@ -331,7 +342,13 @@ def _report(kind: str, node: Mapping, problem: _Problem, findings: Findings) -> 
     elif problem.rule == "type":
         wanted = problem.constraint if isinstance(problem.constraint, tuple) else (problem.constraint,)
         names = " or ".join(_KIND_OF_TYPE.get(str(name), str(name)) for name in wanted)
-        findings.add("shape.type", here.span, f"`{last}` is {_KIND_OF_NODE[type(here)]}, not {names}", "")
+        if isinstance(here, Scalar) and not here.text and isinstance(last, str):
+            findings.add("shape.empty", here.span, f"`{last}` is empty", "give at least one entry, or remove the key")
+            return
+        help_text = " or ".join(_TYPE_HELP[str(name)] for name in wanted)
+        if last == "when":
+            help_text = "write `x > $limit`, or `all:` with such expressions in a list under it"
+        findings.add("shape.type", here.span, f"`{last}` is {_KIND_OF_NODE[type(here)]}, not {names}", help_text)
     elif problem.rule == "allowed":
         text = here.text if isinstance(here, Scalar) else ""
         listed = "it is one of " + ", ".join(str(value) for value in problem.constraint)
@@ -360,6 +377,17 @@ def _known_keys(kind: str, path: list[str | int]) -> list[str]:
     for step in path:
         fields = fields.get(step, {}).get("schema", {}) if isinstance(fields, dict) else {}
     return list(fields)
+
+
+def _a(kind: str) -> str:
+    title = {"disabled": "entry of `disable`"}.get(kind, _title(kind))
+    return f"{'an' if title[0] in 'aeiou' else 'a'} {title}"
+
+
+def _mapping_help(shape: Shape) -> str:
+    needed = [name for name, rule in shape.fields.items() if rule.get("required")] or list(shape.fields)[:2]
+    needed += ["why"] if shape in (SHAPES["disabled"], SHAPES["value"]) else []  # a deviation without one is refused
+    return "write `" + ", ".join(f"{name}: …" for name in needed) + "`"
 
 
 def _title(kind: str) -> str:

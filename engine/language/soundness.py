@@ -9,9 +9,9 @@ import math
 from collections.abc import Iterable, Mapping
 
 from engine.language import model
-from engine.language.findings import Findings, Related, Span
+from engine.language.findings import Findings, Related, Span, one_line
 from engine.language.flow import NOTHING, Flow, Interval, Known
-from engine.language.model import Arithmetic, Binding, Rule, Step, Written
+from engine.language.model import Arithmetic, Binding, Leaf, Rule, Step, Written
 from engine.language.printer import print_number
 from engine.language.types import NumberType
 
@@ -58,9 +58,13 @@ class _StepCheck:
     def _rule(self, rule: Rule, known: Known) -> None:
         gained = known
         if rule.condition is not None:
-            self._flow.unguarded_in(
-                rule.condition, known, lambda leaf, operation, why: self._unguarded(leaf.written, operation, why)
-            )
+            partial: dict[str, None] = {}
+
+            def report(leaf: Leaf, operation: Arithmetic, why: str) -> None:
+                partial[leaf.written.text[operation.start : operation.end]] = None
+                self._unguarded(leaf.written, operation, why)
+
+            self._flow.unguarded_in(rule.condition, known, report)
             can_be_unknown = self._flow.may_be_unknown(rule.condition, known)
             if can_be_unknown and rule.on_unknown is None:
                 facts = sorted(
@@ -71,11 +75,13 @@ class _StepCheck:
                         if isinstance(part, model.FactRef) and part not in known
                     }
                 )
-                named = " or ".join(f"`{fact}`" for fact in facts)
+                lacking = " or ".join(f"`{fact}`" for fact in facts) + " is missing"
+                if not facts:
+                    lacking = " or ".join(f"`{one_line(text)}`" for text in partial) + " has no value"
                 self._findings.add(
                     "unknown.unstated",
                     rule.span,
-                    f"`{rule.id}` does not say what happens while {named} is missing",
+                    f"`{rule.id}` does not say what happens while {lacking}",
                     "say `unknown: skip` or `unknown: match`, on the rule or its set, or test `is known` first",
                 )
             if rule.on_unknown != "match" or not can_be_unknown:
@@ -100,9 +106,8 @@ class _StepCheck:
 
     def _unguarded(self, text: Written, operation: Arithmetic, why: str) -> None:
         written = text.text[operation.start : operation.end]
-        span = _within(text, operation)
         help_text = f"test `({written}) is known` to its left, or in an earlier leaf of the same `all`"
-        self._findings.add("arithmetic.partial", span, f"`{written}` may have no value: {why}", help_text)
+        self._findings.add("arithmetic.partial", text.at(operation), f"`{written}` may have no value: {why}", help_text)
 
     def _in_range(self, name: str, text: Written) -> None:
         kind = self._step.type_of(name)
@@ -117,12 +122,15 @@ class _StepCheck:
         self._findings.add("interval.range", text.span, message, help_text, *self._bound_values(text))
 
     def _bound_values(self, text: Written) -> tuple[Related, ...]:
-        return tuple(
-            Related(origin.span, f"`{name}` is {origin.text} here")
+        names = [
+            f"{part.ruleset}.{part.name}"
             for part in model.walk(text.expression)
             if isinstance(part, model.ParameterRef)
-            and (name := f"{part.ruleset}.{part.name}")
-            and (origin := self._binding.origins.get(name))
+        ]
+        return tuple(
+            Related(origin.span, f"`{name}` is {origin.text} here")
+            for name in dict.fromkeys(names)
+            if (origin := self._binding.origins.get(name))
         )
 
     def _running(self) -> None:
@@ -149,25 +157,24 @@ def _show(reach: Interval) -> str:
     return f"{print_number(reach[0])} to {print_number(reach[1])}"
 
 
-def _within(text: Written, operation: Arithmetic) -> Span:
-    if text.span.line == text.span.end_line and text.span.end_column - text.span.column == len(text.text):
-        return text.span.within(operation.start, operation.end)
-    return text.span
-
-
 def check_steps(steps: Iterable[Step], bindings: Mapping[tuple[str, ...], Binding], findings: Findings) -> None:
     """All steps under all bindings; a binding that changes none of a step's parameters needs no second look."""
     base = bindings[()]
     for step in steps:
         names = parameters_of(step)
         seen: list[dict[str, object]] = []
+        said: set[tuple[str, Span, str]] = set()
         for binding in (base, *bindings.values()):
             valuation = _valuation(names, binding)
             if valuation not in seen:
                 seen.append(valuation)
                 found = Findings()  # its own: a finding of an earlier binding must not look like none
                 check_step(step, binding, found)
-                findings.extend(found)
+                for finding in found:
+                    # Where only the places of values differ, it is the problem of the binding before.
+                    if (finding.code, finding.span, finding.message) not in said:
+                        findings.extend((finding,))
+                        said.add((finding.code, finding.span, finding.message))
 
 
 def _valuation(names: frozenset[str], binding: Binding) -> dict[str, object]:

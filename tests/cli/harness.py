@@ -14,7 +14,7 @@ import cli
 
 HOME = Path(__file__).resolve().parent / "home"
 GOLDEN = HOME.parent / "golden"
-COMMANDS = ("check", "decide", "explain", "init", "run", "schema", "show")
+COMMANDS = ("check", "decide", "explain", "findings", "init", "run", "schema", "show")
 
 CASES: dict[str, tuple[str, ...]] = {
     "help": ("--help",),
@@ -25,6 +25,7 @@ CASES: dict[str, tuple[str, ...]] = {
     "explain_taker": ("explain", "-p", "live", "taker.json"),
     "explain_maker": ("explain", "-p", "live", "maker.json"),
     "explain_gaps": ("explain", "-p", "live", "gaps.json"),
+    "findings_code": ("findings", "first.unreachable"),
     "show": ("show", "-p", "trial"),
     "show_policy": ("show", "-p", "live", "routing"),
     "show_set": ("show", "-p", "live", "gates"),

@@ -39,8 +39,8 @@ def test_a_finding_shows_its_place_its_line_a_caret_and_help(home: Path) -> None
     result = sluice("check", cwd=home)
     assert result.exit_code == 1
     assert result.output.splitlines()[:5] == [
-        "rules/tier.yaml:19:11: error: nothing here is called `falback_ratio`",
-        "    [name.unknown]",
+        "rules/tier.yaml:19:11: error: nothing in policy `routing` is called",
+        "    `falback_ratio` [name.unknown]",
         "    19 |     when: falback_ratio >= $bad_fallback_ratio",
         "       |           ^^^^^^^^^^^^^",
         "  help: did you mean `fallback_ratio`?",
@@ -151,13 +151,71 @@ def test_no_junk_in_a_home_makes_a_traceback(home: Path, junk: bytes) -> None:
 
 
 def test_a_home_without_anything_says_what_is_missing(tmp_path: Path) -> None:
-    result = sluice("check", "--home", "nowhere", cwd=tmp_path)
+    result = sluice("check", cwd=tmp_path, env={"HOME": str(tmp_path)})
+    assert result.exit_code == 0, "outside of any home it is the shipped set"
+    (tmp_path / "profiles").mkdir()
+    result = sluice("check", cwd=tmp_path)
     assert result.exit_code == 1
     assert "there is no such folder" in result.output
+    (tmp_path / "profiles").rmdir()
     for folder in ("rules", "policies", "profiles"):
         (tmp_path / folder).mkdir()
     shutil.copy(HOME / "policies/facts.yaml", tmp_path / "policies")
     assert sluice("check", cwd=tmp_path).exit_code in (1, 2)
+
+
+@pytest.mark.parametrize("command", [("check",), ("decide", "-p", "live", "taker.json"), ("show", "-p", "live")])
+def test_a_home_that_is_not_there_is_usage(command: tuple[str, ...]) -> None:
+    result = sluice(*command, "--home", "no/where")
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[0] == "error: there is no folder `no/where`"
+    assert "sluice init" in result.stderr
+    result = sluice(*command, "--home", "taker.json", "--json")
+    assert result.exit_code == 2
+    assert json.loads(result.output)["error"] == "`taker.json` is no folder"
+
+
+def test_an_empty_home_is_usage() -> None:
+    result = sluice("--home", "", "check")
+    assert result.exit_code == 2
+    assert "the path is empty" in result.stderr
+
+
+def test_a_profile_without_policies_names_those_that_extend_it() -> None:
+    for command in (("check", "base"), ("decide", "-p", "base", "taker.json")):
+        result = sluice(*command, columns=160)
+        assert result.exit_code == 1
+        assert "help: ask for one that extends it (`live`, `trial`), or list them under `policies`" in result.output
+
+
+def test_how_to_look_a_code_up_is_said_once(home: Path) -> None:
+    edit(home / "rules/tier.yaml", "fallback_ratio >= $bad", "falback_ratio >= $bd")
+    result = sluice("check", cwd=home)
+    assert result.output.count("`sluice findings name.unknown` says more about a code") == 1
+
+
+def test_a_word_of_a_text_of_several_lines_has_its_caret(home: Path) -> None:
+    folded = "when: >-\n      sample_count > 0 and\n      ratio >= $bad"
+    edit(home / "rules/tier.yaml", "when: fallback_ratio >= $bad", folded)
+    lines = sluice("check", cwd=home).output.splitlines()
+    assert lines[0].startswith("rules/tier.yaml:21:7: error: nothing in policy `routing` is called")
+    at = next(number for number, line in enumerate(lines) if line.startswith("    21 |"))
+    assert lines[at : at + 2] == ["    21 |       ratio >= $bad_fallback_ratio", "       |       ^^^^^"]
+
+
+# --- codes -------------------------------------------------------------------------------------------------
+
+
+def test_findings_lists_every_code_and_says_what_each_means() -> None:
+    listed = json.loads(sluice("findings", "--json").output)
+    codes = [entry["code"] for entry in listed]
+    assert "name.unknown" in codes
+    assert [line.split()[0] for line in sluice("findings").output.splitlines()] == codes
+    for entry in listed:
+        assert json.loads(sluice("findings", entry["code"], "--json").output) == entry
+    result = sluice("findings", "name.unknwn")
+    assert result.exit_code == 2
+    assert "did you mean `name.unknown`?" in result.stderr
 
 
 # --- machines ------------------------------------------------------------------------------------------

@@ -268,5 +268,18 @@ def test_explain_and_decide_tell_the_same_decision() -> None:
     assert record["decided"].items() <= sets.items()  # type: ignore[attr-defined]  # read from JSON
 
 
-def test_explain_takes_several_rows() -> None:
-    assert sluice("explain", "-p", "live", "several.csv").output.count("route (first): route = ") == 4
+def test_explain_heads_each_of_several_rows_with_its_place() -> None:
+    lines = sluice("explain", "-p", "live", "several.csv").output.splitlines()
+    heads = [number for number, line in enumerate(lines) if line.startswith("several.csv:")]
+    assert [lines[number] for number in heads] == [f"several.csv:{row}" for row in (2, 3, 4, 5)]
+    assert all(lines[number + 1].startswith(("maker: ", "taker: ")) for number in heads)
+    assert "\n".join(lines).count("route (first): route = ") == 4
+    rows = [json.loads(line) for line in sluice("explain", "-p", "live", "several.csv", "--json").output.splitlines()]
+    assert [row["row"] for row in rows] == [2, 3, 4, 5]
+    assert "row" not in json.loads(sluice("explain", "-p", "live", "taker.json", "--json").output)
+
+
+def test_explain_says_where_each_rule_stands() -> None:
+    output = sluice("explain", "-p", "live", "taker.json", columns=160).output
+    for line in ("not matched  closed: venue near == 'closed'  rules/gates.yaml:25", "(always)  rules/route.yaml:11"):
+        assert line in output

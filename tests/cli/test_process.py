@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import shlex
 import struct
 import subprocess
 import sys
@@ -63,8 +64,8 @@ def on_a_terminal(*arguments: str, columns: int, **more: str) -> str:
         (("--help",), 0),
         (("--version",), 0),
         (("check",), 0),
-        (("--home", "nowhere", "check"), 1),
-        (("check", "--home", "nowhere"), 1),
+        (("--home", "nowhere", "check"), 2),
+        (("check", "--home", "nowhere"), 2),
         (("decide", "-p", "nope", "taker.json"), 2),
         (("frobnicate",), 2),
         ((), 2),
@@ -86,9 +87,9 @@ def test_home_may_stand_before_or_after_and_after_wins(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("explain", "-p", "live", "taker.json"), ("show", "-p", "live", "--values"), ("schema",)]
+    "arguments", [("check",), ("explain", "-p", "live", "taker.json"), ("show", "-p", "live"), ("schema",), ("--help",)]
 )
-def test_a_pipe_that_closes_is_quiet(arguments: tuple[str, ...]) -> None:
+def test_a_pipe_that_closes_is_quiet_and_no_finding(arguments: tuple[str, ...]) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "wb") as closed:
@@ -102,6 +103,30 @@ def test_a_pipe_that_closes_is_quiet(arguments: tuple[str, ...]) -> None:
             timeout=60,
         )
     assert done.stderr == b""
+    assert done.returncode == 141, "what a shell says of a process that a closed pipe has ended"
+
+
+@pytest.mark.parametrize("command", ["check", "decide -p live taker.json", "--help"])
+def test_closed_standard_streams_make_no_traceback(command: str) -> None:
+    def shell(closing: str) -> subprocess.CompletedProcess[bytes]:
+        line = f"{' '.join(map(shlex.quote, PYTHON_CLI))} {command} {closing}"
+        return subprocess.run(
+            ["sh", "-c", line], cwd=HOME, env=environment(), capture_output=True, check=False, timeout=60
+        )
+
+    done = shell(">&-")
+    assert done.returncode == 2
+    assert done.stderr == b"error: cannot write: standard output is closed\n"
+    assert shell("2>&-").returncode == 0
+    assert shell("2>&- --nonsense").returncode == 2
+    assert shell("<&-").returncode == 0
+
+
+def test_a_closed_standard_input_holds_no_facts() -> None:
+    line = f"{' '.join(map(shlex.quote, PYTHON_CLI))} decide -p live - <&-"
+    done = subprocess.run(["sh", "-c", line], cwd=HOME, env=environment(), capture_output=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert b"Traceback" not in done.stderr
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")

@@ -171,7 +171,14 @@ def test_a_schema_that_cannot_be_written_says_so(tmp_path: Path) -> None:
 def test_init_makes_a_workspace_once(tmp_path: Path) -> None:
     result = sluice("init", "my desk", "--json", cwd=tmp_path)
     assert result.exit_code == 0
-    assert len(json.loads(result.output)["written"]) == len(documents(tmp_path / "my desk")) > 40
+    written = json.loads(result.output)["written"]
+    assert len([name for name in written if name.endswith(".yaml")]) == len(documents(tmp_path / "my desk")) > 40
+    assert [Path(name).stem for name in written if name.endswith(".json")] == [
+        "policy",
+        "profile",
+        "ruleset",
+        "vocabulary",
+    ]
     result = sluice("init", "my desk", cwd=tmp_path)
     assert result.exit_code == 2
     assert "already there" in result.output

@@ -135,6 +135,7 @@ def test_a_case_is_refused_as_written(case: Case, tmp_path: Path) -> None:
     assert sorted((finding.code, str(finding.span)) for finding in found) == sorted(
         (finding["code"], place(finding["at"])) for finding in wanted
     ), shown
+    assert all(finding.help for finding in found), shown
     for expected in wanted:
         same = [
             finding

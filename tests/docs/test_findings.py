@@ -14,8 +14,16 @@ from engine.language.nodes import decode_source
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/findings.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^### `([a-z_.]+)`\n(.*?)(?=^##|\Z)", PAGE, re.MULTILINE | re.DOTALL))
-IN_WORDS = {"file.missing", "file.unreadable", "file.encoding", "file.too_large", "file.name", "shape.too_many"}
-"""Codes of what a page of YAML cannot show; tests/language/test_fuzz_files.py makes each of them."""
+IN_WORDS = {
+    "cold.never_rests",
+    "file.missing",
+    "file.unreadable",
+    "file.encoding",
+    "file.too_large",
+    "file.name",
+    "shape.too_many",
+}
+"""Codes of what a page of YAML cannot show; tests/language/test_fuzz_files.py and test_cold.py make each of them."""
 
 
 def blocks(text: str, word: str) -> list[str]:
@@ -55,15 +63,16 @@ def codes_in(home: dict[str, str]) -> dict[str, Severity]:
     found = list(workspace.findings)
     for name in (Path(name).stem for name in home if name.startswith("profiles/") and name != "profiles/base.yaml"):
         try:
-            workspace.rulebook(name)
+            found += workspace.rulebook(name).warnings
         except LoadError as error:
             found += error.findings
     return {finding.code: finding.severity for finding in found}
 
 
 def reported_codes() -> set[str]:
-    """Every code that stands in the sources of the language."""
-    text = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "engine/language").glob("*.py")))
+    """Every code that stands in the sources of the language, and of what `check` adds to it."""
+    paths = [*sorted((ROOT / "engine/language").glob("*.py")), ROOT / "engine/analysis/cold.py"]
+    text = "".join(path.read_text(encoding="utf-8") for path in paths)
     return {code for code in re.findall(r'"([a-z_]+\.[a-z_]+)"', text) if not code.endswith((".lark", ".yaml"))}
 
 

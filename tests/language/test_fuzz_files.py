@@ -133,7 +133,7 @@ def test_a_folder_that_is_missing_is_the_one_finding(home: Path) -> None:
 
 @pytest.mark.parametrize("path", ["nowhere", "a\0b", "rules/tier.yaml"])
 def test_a_home_that_is_none_is_a_finding(home: Path, path: str) -> None:
-    assert {code for _, code in errors_of(home / path, "live")} == {"file.missing"}
+    assert errors_of(home / path, "live") == {(".", "file.missing")}
 
 
 def test_a_file_without_permission_is_a_finding(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,6 +156,21 @@ def test_a_file_of_any_name_is_a_finding(home: Path, name: str) -> None:
     for finding in workspace.findings:
         assert finding.span.file.isprintable()
     assert errors_of(home, "live") == set()
+
+
+def test_a_link_to_itself_is_a_finding_whose_help_speaks_of_the_link(home: Path) -> None:
+    (home / "rules/tier.yaml").unlink()
+    (home / "rules/tier.yaml").symlink_to("tier.yaml")
+    (found,) = [finding for finding in Workspace(read_files(home)).findings if finding.code == "file.unreadable"]
+    assert found.help == "it is a link that leads back to itself: put a file in its place"
+
+
+def test_a_load_error_holds_help_as_well(home: Path) -> None:
+    with pytest.raises(LoadError) as caught:
+        load_rulebook(home, "liev")
+    assert str(caught.value) == (
+        "profiles/liev.yaml:1:1: there is no profile `liev` [profile.unknown]; did you mean `live`?"
+    )
 
 
 def test_files_that_are_not_for_us_are_left_alone(home: Path) -> None:

@@ -85,7 +85,15 @@ def test_nothing_is_resolved() -> None:
         ("größe: ü > limit", 4, 9, "limit"),
         ('a: "x\\t> limit"', 4, 9, '"x\\t> limit"'),
         ("a: 'it''s > limit'", 7, 12, "'it''s > limit'"),
-        ("a: x >\n  limit", 4, 9, "x >\n  limit"),
+        ("a: x >\n  limit", 4, 9, "limit"),
+        ("a: x\n  >\n\n  limit", 0, 10, "x\n  >\n\n  limit"),
+        ("a: >-\n  x\n  > limit\nb: c", 4, 9, "limit"),
+        ("a: > # a comment\n  x > limit\n", 4, 9, "limit"),
+        ("a: |\n  x\n    > limit\n", 6, 11, "limit"),
+        ("a: 'x >\n  limit'", 4, 9, "limit"),
+        ('a: "x >\n  limit"', 2, 9, ">\n  limit"),
+        ('a: "x >\\n\n  limit"', 4, 9, '"x >\\n\n  limit"'),
+        ("a: x >\n  größe", 4, 9, "größe"),
     ],
 )
 def test_a_part_of_a_scalar_has_its_own_place(text: str, start: int, end: int, covered: str) -> None:
