@@ -91,6 +91,7 @@ class _Binder:
             if document.policies is not None:
                 policies = document.policies
             base |= self._values(document, None, document.values)
+            self._warn_of_shadows(document, groups)
             for text in document.symbols.values():
                 self._merge_group(document, text, groups)
             for entry in document.disable:
@@ -106,6 +107,8 @@ class _Binder:
                 self._findings.add(
                     "param.no_value", self._leaf.span, message, "give it one in the base profile", related
                 )
+        if all(place.name in self._library.policies for place in policies):  # what a broken one runs is not known
+            self._unread(needed)
         symbols = self._membership(groups)
         self._warn_of_cases(groups)
         bindings: dict[tuple[str, ...], Binding] = {(): self._binding((), base, groups)}
@@ -171,6 +174,33 @@ class _Binder:
             return
         known.members = text.of if text.of is not None else known.members
         known.values |= values
+
+    def _warn_of_shadows(self, document: ProfileDocument, groups: Mapping[str, _Group]) -> None:
+        """A value given for all symbols does not reach those of an inherited group that has one of its own."""
+        for text in document.values.values():
+            for name, group in groups.items():
+                again = document.symbols.get(name)
+                if text.name not in group.values or (again is not None and text.name in again.values):
+                    continue
+                origin = group.values[text.name][1]
+                message = f"`{text.name}` does not change for the symbols of `{name}`: they keep {origin.text}"
+                help_text = f"give it under `symbols: {name}:` as well, changed or not"
+                related = Related(origin.span, f"`{name}` gives it here")
+                self._findings.add(
+                    "profile.shadowed", text.span, message, help_text, related, severity=Severity.WARNING
+                )
+
+    def _unread(self, needed: Mapping[str, Span]) -> None:
+        """What a profile changes must be read by some rule that it runs; what it inherits may serve other profiles."""
+        if self._leaf.extends is None:
+            return
+        given = [self._leaf.values, *(text.values for text in self._leaf.symbols.values())]
+        for text in (text for values in given for text in values.values()):
+            owner, _, name = text.name.partition(".")
+            if text.name not in needed and name in self._params.get(owner, {}):
+                message = f"no policy of `{self._leaf.name}` runs `{owner}`, so nothing reads `{text.name}`"
+                help_text = "remove it, or add the policy to `policies`"
+                self._findings.add("value.unread", text.span, message, help_text)
 
     def _all_groups(self) -> list[str]:
         """The groups that have members somewhere in the chain."""

@@ -12,6 +12,9 @@ from engine.language.nodes import Source
 from engine.language.printer import print_condition, print_expression, print_value
 from engine.language.types import ChoiceType, NumberType, Type
 
+LANGUAGE = 1
+"""The meaning of the language itself: raised when the same documents begin to decide differently."""
+
 _DIGITS = 16
 """Hex digits of a version: 64 bits tell any two rulebooks a desk will ever write apart."""
 
@@ -54,7 +57,7 @@ def version_of(
     declarations: Mapping[str, ParameterDeclaration],
 ) -> str:
     """The digest of meaning. Lines are sorted where order means nothing, and kept where it does."""
-    lines: list[str] = [f"ahead {max_ahead}"]
+    lines: list[str] = [f"language {LANGUAGE}", f"ahead {max_ahead}"]
     for group in sorted(groups, key=lambda group: group.name):
         lines += _group_lines(group)
     for policy in sorted(policies, key=lambda policy: policy.name):
