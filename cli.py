@@ -112,7 +112,7 @@ def _report_load(error: LoadError, session: Session) -> None:
 
 
 def _report_request(error: RequestError | FactsError | InitError, session: Session) -> None:
-    from engine.analysis.report import printable
+    from engine.printing import printable
 
     if session.as_json:
         session.print_json({"error": error.message, "help": error.help})
@@ -297,10 +297,10 @@ def _standard_input() -> IO[bytes]:
 
 def _for_each(rows: Iterable[Row | BadRow], show: Callable[[Row], None], *, several: bool) -> int:
     """Show row by row. A bad one among several is reported on standard error and costs the exit code 1."""
-    from engine.analysis.report import printable
     from engine.analysis.request import RequestError
     from engine.analysis.tables import BadRow
     from engine.backends.facts import FactsError
+    from engine.printing import printable
 
     code = FINE
     for row in rows:

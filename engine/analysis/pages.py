@@ -14,7 +14,6 @@ from rich.text import Text
 from rich.tree import Tree
 
 from engine.analysis.explain import ConditionLook, Explanation, LeafLook, RuleLook, StepLook
-from engine.analysis.report import counted, print_wrapped, printable
 from engine.analysis.show import (
     ConditionView,
     NameView,
@@ -29,6 +28,7 @@ from engine.analysis.show import (
 from engine.backends.decision import Decision, show_value
 from engine.language.printer import print_number
 from engine.language.types import Value
+from engine.printing import counted, print_wrapped, printable
 
 _STYLES = {
     "matched": "bold green",

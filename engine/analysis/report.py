@@ -6,7 +6,6 @@ Every renderer takes data and returns text or prints it; none decides what is fo
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,11 +19,10 @@ from rich.text import Text
 from engine.analysis.check import CheckReport, ProfileSummary
 from engine.language.findings import MOST_SHOWN, Finding, Severity, Span
 from engine.language.nodes import Source
+from engine.printing import LEAST_ROOM, counted, print_wrapped, printable
 
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.NOTE: "bold cyan"}
 _SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
-_LEAST_SOURCE = 20
-"""Cells of a source line that are shown however narrow the screen is."""
 
 
 def print_check(console: Console, report: CheckReport) -> None:
@@ -53,15 +51,6 @@ def describe_profile(profile: ProfileSummary) -> str:
         counted(profile.symbol_groups, "symbol group"),
     )
     return f"{profile.version}: {', '.join(counts)}"
-
-
-def counted(number: int, one: str, many: str = "") -> str:
-    """A number with its noun.
-
-    >>> counted(1, "rule"), counted(2, "policy", "policies")
-    ('1 rule', '2 policies')
-    """
-    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def print_findings(console: Console, findings: Sequence[Finding], sources: Mapping[str, Source], home: Path) -> None:
@@ -107,7 +96,7 @@ def _print_source(console: Console, span: Span, sources: Mapping[str, Source], s
     end = min(span.end_column - 1, len(line)) if span.end_line == span.line else len(line.rstrip())
     end = max(end, start + 1)
     number = f"{span.line:>6}"
-    shown, start, end = _window(line, start, end, max(console.width - len(number) - 3, _LEAST_SOURCE))
+    shown, start, end = _window(line, start, end, max(console.width - len(number) - 3, LEAST_ROOM))
     console.print(Text(f"{number} | {shown}"), soft_wrap=True)
     before, under = cell_len(shown[:start]), max(cell_len(shown[start:end]), 1)
     console.print(Text.assemble(f"{'':>6} | ", " " * before, ("^" * under, style)), soft_wrap=True)
@@ -130,30 +119,6 @@ def _window(line: str, start: int, end: int, room: int) -> tuple[str, int, int]:
     return f"{mark}{shown}{'...' if cut else ''}", start, max(end, start + 1)
 
 
-def print_wrapped(console: Console, text: Text, *, hanging: int = 4) -> None:
-    """One paragraph, its further lines indented; unbroken where nobody said how wide the output is."""
-    if not is_measured(console):
-        console.print(text, soft_wrap=True)
-        return
-    if cell_len(text.plain) <= console.width:
-        console.print(text, soft_wrap=True)
-        return
-    first = text.wrap(console, console.width)[0]
-    first.rstrip()
-    console.print(first, soft_wrap=True)
-    done = len(first)
-    while text.plain[done : done + 1] == " ":
-        done += 1
-    for line in text[done:].wrap(console, max(console.width - hanging, _LEAST_SOURCE)) if done < len(text) else ():
-        line.rstrip()
-        console.print(Text(" " * hanging) + line, soft_wrap=True)
-
-
-def is_measured(console: Console) -> bool:
-    """True where the width is that of a terminal, or was given in COLUMNS."""
-    return console.is_terminal or "COLUMNS" in console._environ  # noqa: SLF001 - what the console itself reads
-
-
 def brief(findings: Sequence[Finding], home: Path) -> str:
     """One line for findings that stop nothing: the first, how many more, and what shows them; empty where none is."""
     serious = [finding for finding in findings if finding.severity is not Severity.NOTE]
@@ -162,24 +127,6 @@ def brief(findings: Sequence[Finding], home: Path) -> str:
     more = f", and {len(serious) - 1} more" if len(serious) > 1 else ""
     first = serious[0]
     return f"warning: {_shown_place(first.span, home)}: {printable(first.message)}{more} (see `sluice check`)"
-
-
-def printable(text: str) -> str:
-    r"""The text with every character that would move the cursor or change colours replaced.
-
-    >>> printable("a\tb\x1b[31m") == "a b\N{REPLACEMENT CHARACTER}[31m"
-    True
-    """
-    if text.isprintable():
-        return text
-    return "".join(
-        " " if character == "\t" else "\N{REPLACEMENT CHARACTER}" if _steers(character) else character
-        for character in text
-    )
-
-
-def _steers(character: str) -> bool:
-    return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 def _shown_place(span: Span, home: Path) -> str:

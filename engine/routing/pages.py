@@ -21,8 +21,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from engine.analysis.report import counted, is_measured, print_wrapped, printable
 from engine.market import MarketFiles
+from engine.printing import counted, is_measured, print_wrapped, printable
 from engine.routing.session import GENERATED, Session, Step
 from engine.routing.shape import SessionShape
 from engine.routing.tally import Tally
