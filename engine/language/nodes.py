@@ -215,7 +215,7 @@ def compose(source: Source, findings: Findings) -> Node | None:
     if _may_be_deep(source.text) and _too_deep(source, findings):
         return None
     try:
-        root = yaml.compose(source.text, yaml.CBaseLoader)
+        root = yaml.compose(source.text, _Loader)
     except yaml.MarkedYAMLError as error:
         _explain_yaml_error(source, error, findings)
         return None
@@ -244,6 +244,23 @@ def compose(source: Source, findings: Findings) -> Node | None:
     return None if builder.refused else node
 
 
+_TAGS = {yaml.ScalarNode: _SCALAR, yaml.SequenceNode: _SEQUENCE, yaml.MappingNode: _MAPPING}
+
+
+class _Loader(yaml.CBaseLoader):
+    """The C loader, resolving nothing: its base looks for rules by value and by path, of which there are none."""
+
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:  # noqa: ARG002 - PyYAML's own signature
+        """The tag of a node that names none."""
+        return _TAGS[kind]
+
+    def descend_resolver(self, current_node: Any, current_index: Any) -> None:
+        """Nothing depends on the path."""
+
+    def ascend_resolver(self) -> None:
+        """Nothing depends on the path."""
+
+
 class _Builder:
     """Turns PyYAML's nodes into ours, refusing what the language leaves out."""
 
@@ -253,30 +270,30 @@ class _Builder:
         self._seen: set[int] = set()
         self.refused = False
 
-    def build(self, node: yaml.Node, *, flow: bool = False) -> Node:
-        start, end = node.start_mark, node.end_mark
-        if id(node) in self._seen:  # an alias is the same object again
-            span = _span(Sequence(self._source, [], start, end))
-            self._refuse("yaml.alias", span, "anchors and aliases are not part of the language", "write it out")
-            return Sequence(self._source, [], start, end)
-        self._seen.add(id(node))
+    def build(self, node: Any, flow: bool = False) -> Node:
+        seen, ident = self._seen, id(node)
+        if ident in seen:  # an alias is the same object again
+            again = Sequence(self._source, [], node.start_mark, node.end_mark)
+            self._refuse("yaml.alias", again.span, "anchors and aliases are not part of the language", "write it out")
+            return again
+        seen.add(ident)
         if node.__class__ is yaml.ScalarNode:
-            scalar = Scalar(self._source, node.value, None if node.style in (None, "") else node.style, start, end)
+            scalar = Scalar(self._source, node.value, node.style or None, node.start_mark, node.end_mark)
             if node.tag != _SCALAR:
                 self._refuse_tag(node, scalar.span)
-            if flow and scalar.style is None and node.value.count("(") != node.value.count(")"):
+            if flow and scalar.style is None and scalar.text.count("(") != scalar.text.count(")"):
                 self._refuse(
                     "yaml.split_expression", scalar.span, f"YAML cut this expression at `{node.value}`", FLOW_HELP
                 )
             return scalar
-        if isinstance(node, yaml.SequenceNode):
-            sequence = Sequence(self._source, [], start, end)
-            if node.tag != _SEQUENCE:
-                self._refuse_tag(node, sequence.span)
-            in_flow = bool(node.flow_style)
-            sequence.items = [self.build(item, flow=in_flow) for item in node.value]
-            return sequence
-        return self._mapping(node, start, end)
+        if node.__class__ is yaml.MappingNode:
+            return self._mapping(node, node.start_mark, node.end_mark)
+        sequence = Sequence(self._source, [], node.start_mark, node.end_mark)
+        if node.tag != _SEQUENCE:
+            self._refuse_tag(node, sequence.span)
+        in_flow = bool(node.flow_style)
+        sequence.items = [self.build(item, in_flow) for item in node.value]
+        return sequence
 
     def _mapping(self, node: Any, start: Mark, end: Mark) -> Mapping:
         mapping = Mapping(self._source, {}, {}, start, end)
@@ -284,11 +301,11 @@ class _Builder:
             self._refuse_tag(node, mapping.span)
         in_flow = bool(node.flow_style)
         for key_node, value_node in node.value:
-            key = self.build(key_node, flow=in_flow)
+            key = self.build(key_node, in_flow)
             if not isinstance(key, Scalar):
                 self._refuse("yaml.key", key.span, "a key must be a name", FLOW_HELP)
                 continue
-            value = self.build(value_node, flow=in_flow)
+            value = self.build(value_node, in_flow)
             if key.text in mapping.keys:
                 self._refuse(
                     "yaml.duplicate_key",
@@ -392,4 +409,4 @@ def _too_deep(source: Source, findings: Findings) -> bool:
 
 
 def _events(text: str) -> Iterator[Any]:
-    yield from yaml.parse(text, yaml.CBaseLoader)
+    yield from yaml.parse(text, _Loader)

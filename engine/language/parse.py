@@ -76,7 +76,7 @@ def parse(text: str) -> Expression | Problem:
         return _explain(text, error)
     except _BadNumberError as error:
         return Problem(error.start, error.end, "this number is too large for a double", "the largest is about 1.8e308")
-    if len(text) > _MOST_OPERATORS and _depth(tree) > _MOST_OPERATORS:
+    if len(text) > 2 * _MOST_OPERATORS and _depth(tree) > _MOST_OPERATORS:  # an operator takes two characters
         return Problem(0, len(text), f"nested more than {MOST_NESTING} deep", "split it into leaves or steps")
     return tree
 

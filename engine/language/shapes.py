@@ -201,12 +201,13 @@ def check_shape(kind: str, node: Node, findings: Findings) -> bool:
             findings.add("shape.type", node.span, message, _mapping_help(shape))
         return False
     skeleton = _skeleton(node, shape)
-    if _widest(skeleton) > _MOST_ENTRIES:  # Cerberus' time grows with the square of what it finds wrong
+    problems = _verdict(kind, skeleton)
+    if problems is None:
         message = f"{_a(kind)} has no part of more than {_MOST_ENTRIES} entries"
         findings.add("shape.too_many", node.span, message, "see docs/language.md for its keys")
         return False
     sound = True
-    for problem in _verdict(kind, skeleton):
+    for problem in problems:
         _report(kind, node, problem, findings)
         sound = False
     given = [name for name in shape.one_of if name in node.entries]
@@ -281,7 +282,10 @@ _ONE_AT_A_TIME = threading.Lock()
 
 
 @lru_cache(maxsize=4096)
-def _verdict(kind: str, skeleton: _Skeleton) -> tuple[_Problem, ...]:
+def _verdict(kind: str, skeleton: _Skeleton) -> tuple[_Problem, ...] | None:
+    """What is wrong with a skeleton; None where it is too wide to ask: Cerberus' time grows with the square of that."""
+    if _widest(skeleton) > _MOST_ENTRIES:
+        return None
     validator = _VALIDATORS[kind]
     problems: list[_Problem] = []
     with _ONE_AT_A_TIME:
