@@ -9,12 +9,11 @@ from typing import Any, Literal, get_args
 from engine.backends import interpreter
 from engine.backends.compiled import CompiledBook, Observed, Verdict
 from engine.backends.decision import Decision
-from engine.backends.facts import FactsError, read_moment, see
+from engine.backends.facts import policy_of, read_moment, see
 from engine.home import find_home
 from engine.language.load import load_rulebook
 from engine.language.model import Binding, Policy
 from engine.language.rulebook import Rulebook
-from engine.language.spelling import did_you_mean
 
 Backend = Literal["compiled", "interpreter"]
 """Which backend decides. They agree bit for bit; the interpreter is slower and is the definition."""
@@ -139,12 +138,7 @@ class Book:
             FactsError: if the profile does not run it.
 
         """
-        found = self.rulebook.policies.get(name)
-        if found is None:
-            known = ", ".join(self.rulebook.policies)
-            message = f"profile `{self.profile}` runs no policy `{name}`"
-            raise FactsError(message, did_you_mean(name, self.rulebook.policies, f"it runs {known}"))
-        return found
+        return policy_of(self.rulebook, name)
 
     def trace(self, policy: str, facts: Mapping[str, Any]) -> tuple[Decision, tuple[interpreter.StepTrace, ...]]:
         """Decide by the interpreter and keep every step."""

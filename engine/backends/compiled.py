@@ -25,6 +25,7 @@ from engine.backends.facts import (
     as_object,
     check_names,
     limit,
+    policy_of,
     read_fact,
     read_moment,
     read_value,
@@ -41,7 +42,7 @@ from engine.backends.generate import (
     generate_policy,
 )
 from engine.backends.generate_record import RecordFunction, record_function
-from engine.backends.intake import NAN, NEVER, Intake, Observation, intake, key_of
+from engine.backends.intake import NAN, NEVER, Intake, Observation, finite, intake, key_of
 from engine.backends.interpreter import look
 from engine.backends.outcome import Firing, Outcome
 from engine.language.evaluate import Environment, Missing
@@ -55,12 +56,6 @@ _MOST_REMEMBERED = 10_000
 
 _GROUP_ID_DIGITS = 16
 _ANY_NUMBER = NumberType("s", -math.inf, math.inf)
-_MAX = 1.7976931348623157e308
-
-
-def _finite(value: float) -> float:
-    """The value where it is finite, else NaN."""
-    return value if -_MAX <= value <= _MAX else NAN
 
 
 class CompiledBook:
@@ -95,11 +90,7 @@ class CompiledBook:
         """The function of a policy under one binding."""
         found = self._policies.get((name, binding.groups))
         if found is None:
-            policy = self.rulebook.policies.get(name)
-            if policy is None:
-                known = ", ".join(self.rulebook.policies)
-                message = f"profile `{self.rulebook.profile}` runs no policy `{name}`"
-                raise FactsError(message, did_you_mean(name, self.rulebook.policies, f"it runs {known}"))
+            policy = policy_of(self.rulebook, name)
             # Symbol groups that give this policy the same values share a function: it stays warm for all of them.
             owners = {"facts", *(step.ruleset for step in policy.steps)}
             values = frozenset(
@@ -243,7 +234,7 @@ class CompiledPolicy:
         self.policy = policy
         self.binding = binding
         self.source = generate_policy(rulebook, policy, binding)
-        namespace: dict[str, Any] = {"nan": NAN, "finite": _finite}
+        namespace: dict[str, Any] = {"nan": NAN, "finite": finite}
         exec(compile(self.source, f"<policy {policy.name}>", "exec"), namespace)  # noqa: S102 - our own text
         self.function: Callable[..., tuple[Any, ...]] = namespace[function_name(policy)]
         """(now, one observation a group) to (every name set, in step order; then one integer a step)."""
@@ -303,7 +294,7 @@ class CompiledPolicy:
         namespace: dict[str, Any] = {
             "nan": NAN,
             "never": NEVER,
-            "finite": _finite,
+            "finite": finite,
             "moment": _moment,
             "convert": _convert,
         }
@@ -336,7 +327,7 @@ class CompiledPolicy:
     @functools.cached_property
     def observed(self) -> Callable[..., Verdict]:
         """(now, the values of one `Observed` a group, in the order of `policy.groups`) to a verdict."""
-        namespace: dict[str, Any] = {"nan": NAN, "finite": _finite} | self._verdict_names
+        namespace: dict[str, Any] = {"nan": NAN, "finite": finite} | self._verdict_names
         source = generate_observed(self.rulebook, self.policy, self.binding)
         exec(compile(source, f"<observed {self.policy.name}>", "exec"), namespace)  # noqa: S102 - our own text
         made: Callable[..., Verdict] = namespace[function_name(self.policy)]

@@ -75,6 +75,21 @@ class Seen:
         }
 
 
+def policy_of(rulebook: Rulebook, name: str) -> Policy:
+    """A policy that the profile runs.
+
+    Raises:
+        FactsError: if it does not run it.
+
+    """
+    found = rulebook.policies.get(name)
+    if found is None:
+        known = ", ".join(rulebook.policies)
+        message = f"profile `{rulebook.profile}` runs no policy `{name}`"
+        raise FactsError(message, did_you_mean(name, rulebook.policies, f"it runs {known}"))
+    return found
+
+
 def see(rulebook: Rulebook, policy: Policy, binding: Binding, facts: Mapping[str, Any]) -> Seen:
     """What a policy sees of these facts.
 

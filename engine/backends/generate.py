@@ -538,7 +538,7 @@ class _Generator(Expressions):
                     self._emit(depth, f"else:  # {rule.id}")
                 else:
                     inner = depth
-                gained = self._gained(rule, known)
+                gained = self._flow.where_matched(rule, known)
                 for effect in rule.effects:
                     self._emit(inner, f"{self.names[effect.name]} = {self._value(effect.value.expression, gained)}")
                 if self._traced:
@@ -548,16 +548,9 @@ class _Generator(Expressions):
                 if looped:
                     self._emit(inner, "break")
                 begun = True
-            if rule.condition is None or test == "True":
+            if test == "True":
                 return
-            unmatched = self._flow.refuted if rule.on_unknown == "match" else self._flow.not_matched
-            known |= unmatched(rule.condition, known)
-
-    def _gained(self, rule: Rule, known: Known) -> Known:
-        """What is known where a rule matched."""
-        if rule.condition is None or (rule.on_unknown == "match" and self._flow.may_be_unknown(rule.condition, known)):
-            return known
-        return known | self._flow.matched(rule.condition, known)
+            known = self._flow.where_passed(rule, known)
 
     def _each(self, step: Step) -> None:
         for name, start in step.start:
@@ -624,7 +617,8 @@ class _Generator(Expressions):
 
     def _effects(self, rule: Rule, depth: int) -> None:
         for effect in rule.effects:
-            self._emit(depth, self._effect(effect, self._value(effect.value.expression, self._gained(rule, NOTHING))))
+            value = self._value(effect.value.expression, self._flow.where_matched(rule, NOTHING))
+            self._emit(depth, self._effect(effect, value))
 
     def _effect(self, effect: Effect, value: str) -> str:
         name = self.names[effect.name]

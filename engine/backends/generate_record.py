@@ -16,7 +16,7 @@ import msgspec
 from engine.backends.decision import ID_DIGITS, group_record, self_evident, setters, show_numbers, to_json
 from engine.backends.facts import DECISIONS, Gap
 from engine.backends.generate import WORD, Expressions, Fired, group_argument
-from engine.backends.intake import NAN, NEVER
+from engine.backends.intake import NAN, NEVER, finite
 from engine.language import model
 from engine.language.evaluate import Missing
 from engine.language.flow import NOTHING
@@ -42,7 +42,7 @@ def record_function(rulebook: Rulebook, policy: Policy, binding: Binding, *, wit
         "gap": _gap,
         "gappy": _gappy,
         "show": show_numbers,
-        "finite": lambda value: value if value - value == 0.0 else NAN,
+        "finite": finite,
         **{f"_ids_{step.ruleset}": Fired(step.rules) for step in policy.steps if step.hit == "veto"},
         "stale": Missing.STALE.value,
         "invalid": Missing.INVALID.value,

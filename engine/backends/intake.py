@@ -28,6 +28,11 @@ NEVER = -math.inf
 """`observed_at` of a group that was not dated: never stale, never ahead."""
 
 
+def finite(value: float) -> float:
+    """The value where it is finite, else NaN: what generated code makes of an operation that may have no result."""
+    return value if value - value == 0.0 else NAN  # infinity less itself is NaN
+
+
 def intake(group: Group) -> Intake:
     """The generated intake of a group. It raises FactsError for facts the group does not declare."""
     names = [fact.name for fact in group.facts]

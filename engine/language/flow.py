@@ -34,6 +34,7 @@ from engine.language.model import (
     Not,
     ParameterRef,
     Presence,
+    Rule,
     VetoedRef,
     children,
 )
@@ -260,6 +261,19 @@ class Flow:
         if isinstance(condition, Logical) and condition.operator == "or":
             return self._not_true(condition.left, known) | self._not_true(condition.right, known)
         return NOTHING
+
+    def where_matched(self, rule: Rule, known: Known) -> Known:
+        """All that is known where a rule matched; one that matches when unknown shows nothing by matching."""
+        if rule.condition is None or (rule.on_unknown == "match" and self.may_be_unknown(rule.condition, known)):
+            return known
+        return known | self.matched(rule.condition, known)
+
+    def where_passed(self, rule: Rule, known: Known) -> Known:
+        """All that is known below a rule of a `first` set that did not match."""
+        if rule.condition is None:
+            return known
+        unmatched = self.refuted if rule.on_unknown == "match" else self.not_matched
+        return known | unmatched(rule.condition, known)
 
     # Unguarded operations --------------------------------------------------------------------------------------
 

@@ -384,11 +384,6 @@ class ParameterDeclaration:
     doc: str = field(compare=False)
     span: Span = field(compare=False)
 
-    @property
-    def full_name(self) -> str:
-        """`set.param`, as profiles name it."""
-        return f"{self.ruleset}.{self.name}"
-
 
 @dataclass(frozen=True, slots=True)
 class Origin:

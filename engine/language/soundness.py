@@ -49,14 +49,12 @@ class _StepCheck:
         known: Known = NOTHING
         for rule in self._step.rules:
             self._rule(rule, known)
-            if self._step.hit == "first" and rule.condition is not None:
-                unmatched = self._flow.refuted if rule.on_unknown == "match" else self._flow.not_matched
-                known |= unmatched(rule.condition, known)
+            if self._step.hit == "first":
+                known = self._flow.where_passed(rule, known)
         if self._step.hit == "each":
             self._running()
 
     def _rule(self, rule: Rule, known: Known) -> None:
-        gained = known
         if rule.condition is not None:
             partial: dict[str, None] = {}
 
@@ -84,8 +82,7 @@ class _StepCheck:
                     f"`{rule.id}` does not say what happens while {lacking}",
                     "say `unknown: skip` or `unknown: match`, on the rule or its set, or test `is known` first",
                 )
-            if rule.on_unknown != "match" or not can_be_unknown:
-                gained = known | self._flow.matched(rule.condition, known)
+        gained = self._flow.where_matched(rule, known)
         for effect in rule.effects:
             self._value(effect.value, gained, f"what `{rule.id}` gives `{effect.name}`")
             if effect.kind == "set":
