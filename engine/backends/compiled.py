@@ -45,6 +45,7 @@ from engine.backends.generate_record import RecordFunction, record_function
 from engine.backends.intake import NAN, NEVER, Intake, Observation, finite, intake, key_of
 from engine.backends.interpreter import look
 from engine.backends.outcome import Firing, Outcome
+from engine.backends.source import function_from
 from engine.language.evaluate import Environment, Missing
 from engine.language.model import Binding, Fact, Group, Policy
 from engine.language.rulebook import Rulebook
@@ -235,8 +236,10 @@ class CompiledPolicy:
         self.binding = binding
         self.source = generate_policy(rulebook, policy, binding)
         namespace: dict[str, Any] = {"nan": NAN, "finite": finite}
-        exec(compile(self.source, f"<policy {policy.name}>", "exec"), namespace)  # noqa: S102 - our own text
-        self.function: Callable[..., tuple[Any, ...]] = namespace[function_name(policy)]
+        shown = f"policy {policy.name}"
+        self.function: Callable[..., tuple[Any, ...]] = function_from(
+            self.source, function_name(policy), shown, namespace
+        )
         """(now, one observation a group) to (every name set, in step order; then one integer a step)."""
         self.groups = tuple(key_of(group) for group in policy.groups)
         self.read = frozenset(inner for _, inner in self.groups if inner is not None)
@@ -303,8 +306,9 @@ class CompiledPolicy:
         namespace["take"] = self._take_one
         namespace |= self._verdict_names
         source = generate_direct(self.rulebook, self.policy, self.binding)
-        exec(compile(source, f"<facts {self.policy.name}>", "exec"), namespace)  # noqa: S102 - our own text
-        made: Callable[[float, Mapping[str, Any]], Verdict] = namespace[direct_name(self.policy)]
+        made: Callable[[float, Mapping[str, Any]], Verdict] = function_from(
+            source, direct_name(self.policy), f"facts {self.policy.name}", namespace
+        )
         return made
 
     def _take_one(self, number: int, facts: Mapping[str, Any]) -> Observation:
@@ -329,8 +333,9 @@ class CompiledPolicy:
         """(now, the values of one `Observed` a group, in the order of `policy.groups`) to a verdict."""
         namespace: dict[str, Any] = {"nan": NAN, "finite": finite} | self._verdict_names
         source = generate_observed(self.rulebook, self.policy, self.binding)
-        exec(compile(source, f"<observed {self.policy.name}>", "exec"), namespace)  # noqa: S102 - our own text
-        made: Callable[..., Verdict] = namespace[function_name(self.policy)]
+        made: Callable[..., Verdict] = function_from(
+            source, function_name(self.policy), f"observed {self.policy.name}", namespace
+        )
         return made
 
     @functools.cached_property
@@ -396,8 +401,9 @@ def _generate_take(
     lines.append(f"    return ({', '.join(parts)},)")
     namespace: dict[str, Any] = {f"take_{number}": take for number, take in enumerate(intakes)}
     namespace["other_decisions"] = other_decisions
-    exec(compile("\n".join(lines), "<take>", "exec"), namespace)  # noqa: S102 - our own text
-    made: Callable[[Mapping[str, Any]], tuple[Observation, ...]] = namespace["take"]
+    made: Callable[[Mapping[str, Any]], tuple[Observation, ...]] = function_from(
+        "\n".join(lines), "take", "take", namespace
+    )
     return made
 
 

@@ -17,6 +17,7 @@ from engine.backends.decision import ID_DIGITS, group_record, self_evident, sett
 from engine.backends.facts import DECISIONS, Gap
 from engine.backends.generate import WORD, Expressions, Fired, group_argument
 from engine.backends.intake import NAN, NEVER, finite
+from engine.backends.source import function_from
 from engine.language import model
 from engine.language.evaluate import Missing
 from engine.language.flow import NOTHING
@@ -51,8 +52,7 @@ def record_function(rulebook: Rulebook, policy: Policy, binding: Binding, *, wit
         for dated in (True, False):
             namespace[f"_{'dated' if dated else 'plain'}_{group_argument(group)}"] = _complete(group, dated=dated)
     source = generate_record(rulebook, policy, binding, with_facts=with_facts)
-    exec(compile(source, f"<record {policy.name}>", "exec"), namespace)  # noqa: S102 - our own text
-    made: RecordFunction = namespace["record"]
+    made: RecordFunction = function_from(source, "record", f"record {policy.name}", namespace)
     return made
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from engine.backends.facts import DECISIONS, Gap, check_fact_names, read_fact, read_group
+from engine.backends.source import function_from
 from engine.language.evaluate import Missing
 from engine.language.model import Fact, Group, Relation
 from engine.language.types import ChoiceType, FlagType, NumberType
@@ -48,8 +49,7 @@ def intake(group: Group) -> Intake:
         "pick": operator.itemgetter(*names),
         "pick_dated": operator.itemgetter("observed_at", *names),
     }
-    exec(compile(generate_intake(group), f"<intake {group.name}>", "exec"), namespace)  # noqa: S102 - our own text
-    made: Intake = namespace["take"]
+    made: Intake = function_from(generate_intake(group), "take", f"intake {group.name}", namespace)
     return made
 
 
