@@ -1,4 +1,4 @@
-"""What can be wrong with market data, and a missing extra: the two errors this package raises on purpose."""
+"""What can be wrong with market data, and a missing extra: the errors this package raises on purpose."""
 
 from __future__ import annotations
 
@@ -35,3 +35,15 @@ class MissingExtraError(MarketError):
             f"pip install 'sluice-router[{extra}]'",
         )
         self.extra = extra
+
+
+def late_row(path: Path, line: int, ts_ms: int, previous_ms: int) -> MarketDataError:
+    """The error for a row whose time lies before the row above it, or, of bars, before that one's close."""
+    return MarketDataError(
+        path, line, f"time {ts_ms} goes back by {previous_ms - ts_ms} ms", "sort the file by its time column"
+    )
+
+
+def shown(text: str, longest: int = 40) -> str:
+    """Foreign text as an error may print it: short, and without control characters."""
+    return text[:longest].encode("unicode_escape").decode()

@@ -4,7 +4,8 @@ Times are milliseconds since 1970 UTC on the venue's clock. Prices are in the qu
 except on coin-margined symbols, where they are contracts.
 
 Events are `msgspec.Struct`s: making one takes 35 ns, a `NamedTuple` 170 ns. They hold only numbers and text, so they
-can be left out of the garbage collector's rounds (`gc=False`).
+can be left out of the garbage collector's rounds (`gc=False`). Written as JSON each says what it is (`event`), so that
+a mixed stream of them can be read back.
 
 Every event has a `ts_ms`, the moment it is known, and a `rank`, its place among events of the same millisecond: bars
 first, then trades, then quotes. A quote that carries the time of a trade shows the book after that trade.
@@ -20,7 +21,7 @@ MINUTE_MS = 60_000
 """Milliseconds in a minute: the length of the bars that ATR is taken over."""
 
 
-class Quote(msgspec.Struct, frozen=True, gc=False):
+class Quote(msgspec.Struct, frozen=True, gc=False, tag_field="event", tag="quote"):
     """The best bid and ask from `ts_ms` on. A price of 0 means that side is empty; crossed and locked books occur."""
 
     rank: ClassVar[int] = 2
@@ -33,7 +34,7 @@ class Quote(msgspec.Struct, frozen=True, gc=False):
     ask_qty: float
 
 
-class Trade(msgspec.Struct, frozen=True, gc=False):
+class Trade(msgspec.Struct, frozen=True, gc=False, tag_field="event", tag="trade"):
     """One print. `is_buyer_maker` is true where the aggressor sold, None where the source does not say."""
 
     rank: ClassVar[int] = 1
@@ -45,7 +46,7 @@ class Trade(msgspec.Struct, frozen=True, gc=False):
     is_buyer_maker: bool | None
 
 
-class Bar(msgspec.Struct, frozen=True, gc=False):
+class Bar(msgspec.Struct, frozen=True, gc=False, tag_field="event", tag="bar"):
     """Open, high, low, close of one interval, both ends included: a minute closes at `open_time_ms + 59_999`."""
 
     rank: ClassVar[int] = 0

@@ -78,7 +78,8 @@ class MarketShape:
     symbols: tuple[SymbolShape, ...] = SYMBOLS
     start_ms: int = 1_704_067_200_000  # 2024-01-01 00:00 UTC
     """Milliseconds since 1970, a whole minute."""
-    duration_s: int = 2700
+    duration_s: float | None = 2700
+    """None for a market without an end."""
     warm_up_bars: int = 600
     """One-minute bars before the start."""
     regime_s: int = 900
@@ -152,13 +153,14 @@ def _events(shape: MarketShape, of: SymbolShape, number: int) -> Iterator[Event]
     gap_every_ms, gap_ms = shape.gap_every_s * 1000.0, shape.gap_s * 1000.0
     jump = partial(rng.expovariate, shape.jumps_per_hour / 3_600_000)
     book = _Depth(shape, of, rng)
+    ends_ms = math.inf if shape.duration_s is None else shape.duration_s * 1000
     elapsed_ms, regime_until_ms, jump_at_ms = 0.0, 0.0, jump()
     fair = of.start_price * of.ticks_per_unit
     last: Quote | None = None
     while True:
         wait_ms = -log(1.0 - random()) * mean_wait_ms
         elapsed_ms += wait_ms
-        if elapsed_ms >= shape.duration_s * 1000:
+        if elapsed_ms >= ends_ms:
             return
         if elapsed_ms >= regime_until_ms:
             regime_sigma = sigma * _regime(shape, number, elapsed_ms).volatility

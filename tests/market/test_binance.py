@@ -1,13 +1,15 @@
 from contextlib import suppress
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.market import Bar, MarketDataError, MarketError, Quote, Trade
-from engine.market.binance import layout_of, read_bars, read_quotes, read_trades
-from engine.market.files import read_events, recognise
+from engine.market import Bar, Event, MarketDataError, MarketError, Quote, Trade, binance, rows
+from engine.market.binance import layout_of
+from engine.market.events import MINUTE_MS
+from engine.market.files import read_bars, read_events, read_quotes, read_trades, recognise
 from tests.market.samples import (
     AGGREGATES_HEADER,
     BARS_HEADER,
@@ -165,6 +167,45 @@ def test_an_unknown_layout(tmp_path: Path, line: str) -> None:
         layout_of(path)
 
 
+@pytest.mark.parametrize(
+    ("content", "line", "message"),
+    [
+        (b"\xff\n", 3, "bytes that are not ASCII text"),
+        (b"61_800,1,1,1,1,1,1\n", 3, "`61_800` is not a number"),
+        (b"\n1,99.0", 4, "2 columns where the file has 7"),
+    ],
+)
+def test_a_line_that_cannot_be_split_is_named_and_those_before_it_are_read(
+    tmp_path: Path, content: bytes, line: int, message: str
+) -> None:
+    path = write(tmp_path / "BTCUSDT-bookTicker-2024-08-08.csv", QUOTES_HEADER, quote_row(START_MS))
+    path.write_bytes(path.read_bytes() + content)
+    quotes = read_quotes(path)
+    assert next(quotes).ts_ms == START_MS
+    with pytest.raises(MarketDataError, match=message) as caught:
+        next(quotes)
+    assert caught.value.line == line
+
+
+def test_a_row_of_trades_that_repeats_the_one_above_is_the_same_print(tmp_path: Path) -> None:
+    other = TRADE_ROW.replace("5266583935", "5266583936")
+    path = write(tmp_path / "BTCUSDT-trades-2024-08-08.csv", TRADES_HEADER, TRADE_ROW, TRADE_ROW, other, other)
+    assert list(read_trades(path)) == [TRADE, TRADE]
+
+
+def test_a_torn_row_and_one_that_makes_up_for_it_do_not_pass_as_two(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "BTCUSDT-bookTicker-2024-08-08.csv",
+        f"7,99.0,1.0,101.0,2.0,{START_MS}",
+        f"7,7,99.0,1.0,101.0,2.0,{START_MS},{START_MS}",
+    )
+    with pytest.raises(MarketDataError, match="no layout known here"):
+        read_quotes(path)
+    path = write(path, QUOTES_HEADER, *path.read_text().split())
+    with pytest.raises(MarketDataError, match=":2: 6 columns where the file has 7"):
+        list(read_quotes(path))
+
+
 CONTENTS = {
     "A-bookTicker-1": "\n".join([QUOTES_HEADER, *(quote_row(START_MS + step) for step in range(5))]),
     "A-trades-1": f"{TRADES_HEADER}\n{TRADE_ROW}\n{TRADE_ROW}",
@@ -201,6 +242,64 @@ def test_damaged_files_raise_nothing_but_market_errors(
         path.write_bytes(damaged(path.read_bytes()))
     with suppress(MarketError):
         list(read_events(recognise(path)))
+
+
+def read_until_fault(path: Path) -> tuple[list[Event], str]:
+    """The events of a file and the fault that ended them."""
+    events: list[Event] = []
+    try:
+        events.extend(event for event in read_events(recognise(path)))
+    except MarketError as fault:
+        return events, str(fault)
+    return events, ""
+
+
+@given(
+    name=st.sampled_from(["A-bookTicker-1", "A-trades-1"]),
+    at=st.floats(0, 1),
+    length=st.integers(0, 3),
+    inserted=st.text("0123456789,.\n-_einf \r", max_size=3).map(str.encode),
+    block_bytes=st.sampled_from([1 << 16, 150]),
+)
+def test_rows_read_at_once_are_those_read_one_by_one(
+    tmp_path_factory: pytest.TempPathFactory, name: str, at: float, length: int, inserted: bytes, block_bytes: int
+) -> None:
+    content = CONTENTS[name].encode()
+    place = int(at * len(content))
+    damaged = content[:place] + inserted + content[place + length :]
+    path = write_bytes(tmp_path_factory.getbasetemp() / f"{name}.csv", damaged)
+    with mock.patch.object(rows, "_BLOCK_BYTES", block_bytes):
+        at_once = read_until_fault(path)
+    with mock.patch.object(binance._Reader, "at_once", return_value=None):
+        assert read_until_fault(path) == at_once
+
+
+def test_order_and_repetitions_are_seen_across_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "_BLOCK_BYTES", 80)  # a row or two
+    times = [START_MS + step for step in (0, 1, 2, 3, 2)]
+    path = write(tmp_path / "BTCUSDT-bookTicker-2024-08-08.csv", *(quote_row(ts_ms) for ts_ms in times))
+    with pytest.raises(MarketDataError, match=r":5: time \d+ goes back by 1 ms"):
+        list(read_quotes(path))
+    path = write(tmp_path / "BTCUSDT-trades-2024-08-08.csv", TRADES_HEADER, *[TRADE_ROW] * 9)
+    assert list(read_trades(path)) == [TRADE]
+
+
+def test_the_last_bars_before_a_time_are_read_without_those_well_before(tmp_path: Path) -> None:
+    rows = [bar_row(minute) for minute in range(5_000)]
+    path = write(tmp_path / "BTCUSDT-1m-2024-08.csv", BARS_HEADER, "torn", *rows, "torn")
+    for before_ms in (START_MS + 4_000 * MINUTE_MS, START_MS + 4_000 * MINUTE_MS + 17):
+        bars = binance.last_bars(path, "BTCUSDT", before_ms, 600)
+        assert [(bar.open_time_ms - START_MS) // MINUTE_MS for bar in bars] == list(range(3_400, 4_000))
+    whole = write(tmp_path / "BTCUSDT-1m-2024-09.csv", BARS_HEADER, *rows)
+    assert binance.last_bars(whole, "BTCUSDT", START_MS, 10) == []
+    assert len(binance.last_bars(whole, "BTCUSDT", None, 9_999)) == 5_000
+    assert binance.last_bars(whole, "BTCUSDT", None, 2)[-1].open_time_ms == START_MS + 4_999 * MINUTE_MS
+
+
+def test_the_last_bars_are_named_where_they_are_broken(tmp_path: Path) -> None:
+    path = write(tmp_path / "BTCUSDT-1m-2024-08.csv", BARS_HEADER, bar_row(0), bar_row(1, low=0.0))
+    with pytest.raises(MarketDataError, match=":3: low, open, close and high contradict"):
+        binance.last_bars(path, "BTCUSDT", None, 5)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.market import MarketDataError, MarketFiles, SymbolFiles, market_files, parquet
+from engine.market import Choice, MarketDataError, MarketFiles, SymbolFiles, market_files, parquet, parse_time
 from engine.market import data_dir as find_data_dir
 from tests.market.samples import BARS_HEADER, QUOTES_HEADER, START_MS, TRADES_HEADER, bar_row, quote_row, write
 
@@ -65,11 +65,11 @@ def test_a_named_file_without_rows_is_refused(tmp_path: Path) -> None:
         market_files([write(tmp_path / "BTCUSDT-bookTicker-1.csv", QUOTES_HEADER)], None)
 
 
-def test_a_named_folder_and_a_file_of_another_kind_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(MarketDataError, match="is a folder"):
-        market_files([tmp_path], None)
+def test_a_file_of_another_kind_and_one_that_is_not_there_are_refused(tmp_path: Path) -> None:
     with pytest.raises(MarketDataError, match="no market data by its suffix"):
-        market_files([tmp_path / "notes.txt"], None)
+        market_files([write(tmp_path / "notes.txt", "buy low")], None)
+    with pytest.raises(MarketDataError, match="no such file or folder"):
+        market_files([tmp_path / "nowhere"], None)
 
 
 def test_nothing_named_and_no_folder_is_no_market() -> None:
@@ -110,6 +110,33 @@ def test_the_recorded_folder_gives_two_deep_books_and_four_thin_ones(data_dir: P
     assert [path.name for path in by_symbol["ETHUSDT"].trades] == ["ETHUSDT-trades-2024-08-08.csv.gz"]
     assert [path.name for path in by_symbol["CTKUSDT"].trades] == ["CTKUSDT-aggTrades-2021-07-22.csv.gz"]
     assert not by_symbol["CTKUSDT"].bars
+
+
+def test_a_choice_narrows_what_a_folder_gives(tmp_path: Path) -> None:
+    write_quotes(tmp_path, span="2024-08-01")
+    latest = write_quotes(tmp_path)
+    write_quotes(tmp_path, "ETHUSDT")
+    assert [of.symbol for of in market_files([], tmp_path, Choice(("BTCUSDT",))).symbols] == ["BTCUSDT"]
+    before = Choice(to_ms=parse_time("2024-08-03"))
+    assert [of.quotes[0].name for of in market_files([], tmp_path, before).symbols] == [
+        "BTCUSDT-bookTicker-2024-08-01.csv"
+    ]
+    after = market_files([], tmp_path, Choice(from_ms=parse_time("2024-08-05")))
+    assert after.symbols[0].quotes == (latest,)
+
+
+def test_bars_of_days_in_a_row_are_taken_together(tmp_path: Path) -> None:
+    midnight = -(23 * 60 + 54)  # in minutes from the recording's first
+    write_quotes(tmp_path)
+    days = [
+        write(tmp_path / f"BTCUSDT-1m-2024-08-0{day}.csv", BARS_HEADER, *(bar_row(minute) for minute in minutes))
+        for day, minutes in (
+            (5, range(midnight - 3 * 1_440, midnight - 3 * 1_440 + 60)),
+            (7, range(midnight - 60, midnight)),
+            (8, range(midnight, 0)),
+        )
+    ]
+    assert market_files([], tmp_path).symbols[0].bars == (days[1], days[2])
 
 
 def test_without_duckdb_the_note_says_what_would_give_bars(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
