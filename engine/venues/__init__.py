@@ -1,0 +1,1 @@
+"""Where orders go: the protocol, and the venues that speak it."""
