@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from engine.language.build import Library
+from engine.language.build import FACTS, WINDOWS, Library
 from engine.language.documents import Declaration, NamePlace, ProfileDocument, SymbolGroupText, ValueText, read_value
 from engine.language.findings import Findings, Related, Severity, Span
 from engine.language.model import Binding, Origin
@@ -143,9 +143,8 @@ class _Binder:
         owner, _, name = text.name.partition(".")
         params = self._params.get(owner)
         if params is None or name not in params:
-            if f"ruleset:{owner}" not in self._library.broken and not (
-                owner == "facts" and self._library.vocabulary is None
-            ):
+            hidden = {FACTS: self._library.vocabulary is None, WINDOWS: f"{WINDOWS}:{WINDOWS}" in self._library.broken}
+            if f"ruleset:{owner}" not in self._library.broken and not hidden.get(owner, False):
                 known = [f"{holder}.{param}" for holder, declared in self._params.items() for param in declared]
                 help_text = did_you_mean(text.name, known, "values are named `set.param`; remove it, or declare it")
                 self._findings.add("value.unknown", text.span, f"no rule set declares `{text.name}`", help_text)
@@ -198,7 +197,8 @@ class _Binder:
         for text in (text for values in given for text in values.values()):
             owner, _, name = text.name.partition(".")
             if text.name not in needed and name in self._params.get(owner, {}):
-                message = f"no policy of `{self._leaf.name}` runs `{owner}`, so nothing reads `{text.name}`"
+                does = "reads the group" if owner == WINDOWS else "runs"
+                message = f"no policy of `{self._leaf.name}` {does} `{owner}`, so nothing reads `{text.name}`"
                 help_text = "remove it, or add the policy to `policies`"
                 self._findings.add("value.unread", text.span, message, help_text)
 

@@ -23,6 +23,7 @@ from engine.language.documents import (
     RuleDocument,
     RuleSetDocument,
     Vocabulary,
+    WindowsDocument,
 )
 from engine.language.findings import Findings, Related, Severity, Span
 from engine.language.model import Expression
@@ -32,6 +33,9 @@ from engine.language.types import ChoiceType, FlagType, NumberType, Type, common
 
 FACTS = "facts"
 """The name under which profiles give the vocabulary's own parameters."""
+
+WINDOWS = "windows"
+"""The group of facts that windows give, and the name under which profiles give the windows' own parameters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +48,16 @@ class Library:
     profiles: frozenset[str]
     broken: frozenset[str]
     """`ruleset:name`, `policy:name`, `profile:name` of files with findings."""
+    windows: WindowsDocument | None = None
+    """None where the home has none, or a broken one."""
 
     def params(self) -> dict[str, Mapping[str, Declaration]]:
-        """Declared parameters by rule set, the vocabulary's under `facts`."""
+        """Declared parameters by rule set, the vocabulary's under `facts` and the windows' under `windows`."""
         declared: dict[str, Mapping[str, Declaration]] = {name: doc.params for name, doc in self.rulesets.items()}
         if self.vocabulary is not None:
             declared[FACTS] = self.vocabulary.params
+        if self.windows is not None:
+            declared[WINDOWS] = self.windows.params
         return declared
 
 
@@ -575,6 +583,8 @@ def unused(library: Library, policies: Mapping[str, model.Policy], usage: Usage,
         _unused_params(name, ruleset.params, usage, findings)
     if library.vocabulary is not None:
         _unused_params(FACTS, library.vocabulary.params, usage, findings)
+    if library.windows is not None:
+        _unused_params(WINDOWS, library.windows.params, usage, findings)
 
 
 def _unused_params(owner: str, params: Mapping[str, Declaration], usage: Usage, findings: Findings) -> None:

@@ -1,8 +1,8 @@
-"""Nodes become documents: the four kinds of file as data, expressions parsed, nothing resolved across files.
+"""Nodes become documents: the five kinds of file as data, expressions parsed, nothing resolved across files.
 
-In: a node tree of sound shape. Out: a `Vocabulary`, `PolicyDocument`, `RuleSetDocument` or `ProfileDocument`. Each
-stands for one file alone, so a file that did not change need not be read again. A document is built only if its own
-file is sound; what refers to a broken one is not blamed for it.
+In: a node tree of sound shape. Out: a `Vocabulary`, `PolicyDocument`, `RuleSetDocument`, `ProfileDocument` or
+`WindowsDocument`. Each stands for one file alone, so a file that did not change need not be read again. A document is
+built only if its own file is sound; what refers to a broken one is not blamed for it.
 """
 
 from __future__ import annotations
@@ -13,10 +13,19 @@ from typing import Literal
 
 from engine.language import syntax
 from engine.language.findings import Findings, Related, Span, one_line
-from engine.language.model import EFFECT_ORDER, EffectKind, Expression, HitPolicy, Written
+from engine.language.model import (
+    EFFECT_ORDER,
+    EffectKind,
+    Expression,
+    HitPolicy,
+    Measure,
+    WindowScope,
+    Written,
+)
 from engine.language.nodes import Mapping, Node, Scalar, Sequence, Source, compose
 from engine.language.parse import Problem, parse
-from engine.language.shapes import check_shape
+from engine.language.shapes import SCOPES, check_shape
+from engine.language.spelling import did_you_mean
 from engine.language.types import NO_UNIT, ChoiceType, FlagType, NumberType, TextType, Type, Value
 
 
@@ -220,10 +229,52 @@ class ProfileDocument:
     span: Span
 
 
-Document = Vocabulary | PolicyDocument | RuleSetDocument | ProfileDocument
+@dataclass(frozen=True, slots=True)
+class EventDocument:
+    """A kind of events as declared."""
+
+    name: str
+    doc: str
+    fields: dict[str, Declaration]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class WindowDocument:
+    """A window as written, under the name of the fact that it gives."""
+
+    fact: NamePlace
+    doc: str
+    event: NamePlace
+    filter: ExpressionText | None
+    measure: Measure
+    of: NamePlace | None
+    length: ExpressionText | None
+    per: tuple[WindowScope, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WindowsDocument:
+    """policies/windows.yaml."""
+
+    source: Source
+    params: dict[str, Declaration]
+    events: dict[str, EventDocument]
+    windows: tuple[WindowDocument, ...]
+
+
+_IN_TIME: tuple[Measure, ...] = ("count", "sum", "rate")
+_WINDOW_KEYS: tuple[tuple[str, tuple[Measure, ...], tuple[Measure, ...], str], ...] = (
+    ("window_s", _IN_TIME, _IN_TIME, "say how long it looks back: `window_s: 60`"),
+    ("of", ("sum",), ("sum",), "name the field to add up"),
+    ("filter", (*_IN_TIME, "in_a_row"), ("in_a_row",), "say which events go on with the row; any other ends it"),
+)
+"""Keys of a window, the measures that may have them, those that must, and what to write."""
+
+Document = Vocabulary | PolicyDocument | RuleSetDocument | ProfileDocument | WindowsDocument
 """Any document."""
 
-DocumentKind = Literal["vocabulary", "policy", "ruleset", "profile"]
+DocumentKind = Literal["vocabulary", "policy", "ruleset", "profile", "windows"]
 
 
 def read_document(kind: DocumentKind, source: Source, stem: str, findings: Findings) -> Document | None:
@@ -242,7 +293,9 @@ def read_document(kind: DocumentKind, source: Source, stem: str, findings: Findi
             document = reader.ruleset(node)
         case "profile":
             document = reader.profile(node)
-    if not isinstance(document, Vocabulary) and document.name != stem:
+        case "windows":
+            document = reader.windows(node)
+    if not isinstance(document, (Vocabulary, WindowsDocument)) and document.name != stem:
         where = node.entries[kind].span
         findings.add(
             "name.file", where, f"this file should be called `{document.name}.yaml`", f"or the {kind} `{stem}`"
@@ -454,6 +507,61 @@ class _Reader:
             node.entries["profile"].span,
         )
 
+    def windows(self, node: Mapping) -> WindowsDocument:
+        events: dict[str, EventDocument] = {}
+        held = node.entries["events"]
+        assert isinstance(held, Mapping)
+        for name, event in held.entries.items():
+            assert isinstance(event, Mapping)
+            self._name(held.keys[name])
+            fields = self._declarations(event.get("fields"), texts=True)
+            events[name] = EventDocument(name, _text(event, "doc"), fields, held.keys[name].span)
+        windows = node.entries["windows"]
+        assert isinstance(windows, Mapping)
+        return WindowsDocument(
+            self._source,
+            self._declarations(node.get("params"), texts=False),
+            events,
+            tuple(
+                self._window(windows.keys[name], window)
+                for name, window in windows.entries.items()
+                if isinstance(window, Mapping)
+            ),
+        )
+
+    def _window(self, key: Scalar, node: Mapping) -> WindowDocument:
+        """A window. Which keys it has depends on its measure: each is there exactly where it means something."""
+        measure = _as_measure(_text(node, "measure"))
+        for name, allowed, needed, help_text in _WINDOW_KEYS:
+            if name in node.entries and measure not in allowed:
+                message = f"a window that measures `{measure}` has no `{name}`"
+                self._refuse("window.key", node.keys[name].span, message, f"remove `{name}`, or measure otherwise")
+            elif name not in node.entries and measure in needed:
+                self._refuse("window.key", key.span, f"a window that measures `{measure}` lacks `{name}`", help_text)
+        written, length, of = node.get("filter"), node.get("window_s"), node.get("of")
+        return WindowDocument(
+            _place(key),
+            _text(node, "doc"),
+            _place(node.entries["event"]),
+            self._expression(written) if written is not None else None,
+            measure,
+            _place(of) if of is not None else None,
+            self._expression(length) if length is not None else None,
+            self._scopes(node),
+        )
+
+    def _scopes(self, node: Mapping) -> tuple[WindowScope, ...]:
+        places = self._names(node, "per")
+        self._unique([(place.name, place.span) for place in places], "scope")
+        scopes: list[WindowScope] = []
+        for place in places:
+            if place.name in SCOPES:
+                scopes.append("symbol" if place.name == "symbol" else "venue")
+            else:
+                help_text = did_you_mean(place.name, SCOPES, "it is one of symbol, venue")
+                self._refuse("shape.value", place.span, f"`per` cannot be `{one_line(place.name)}`", help_text)
+        return tuple(scopes)
+
     def _values(self, node: Node | None) -> dict[str, ValueText]:
         values: dict[str, ValueText] = {}
         if not isinstance(node, Mapping):
@@ -594,6 +702,10 @@ def _as_move(text: str) -> Literal["rises", "falls"]:
 
 def _as_hit(text: str) -> HitPolicy:
     return "first" if text == "first" else "each" if text == "each" else "veto"
+
+
+def _as_measure(text: str) -> Measure:
+    return "sum" if text == "sum" else "rate" if text == "rate" else "in_a_row" if text == "in_a_row" else "count"
 
 
 def _as_unknown(text: str) -> Literal["match", "skip"] | None:

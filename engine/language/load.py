@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from engine.language import syntax
 from engine.language.bind import Settings, ancestry, bind
-from engine.language.build import FACTS, Library, Usage, build_groups, build_policy, check_ruleset, unused
+from engine.language.build import FACTS, WINDOWS, Library, Usage, build_groups, build_policy, check_ruleset, unused
 from engine.language.documents import (
     Document,
     DocumentKind,
@@ -27,20 +27,35 @@ from engine.language.documents import (
     ProfileDocument,
     RuleSetDocument,
     Vocabulary,
+    WindowsDocument,
     read_document,
 )
 from engine.language.evaluate import Environment, evaluate
 from engine.language.findings import Finding, Findings, LoadError, Related, Severity, Span, one_line
-from engine.language.model import Binding, Expression, Group, ParameterDeclaration, ParameterRef, Policy, walk
+from engine.language.model import (
+    Binding,
+    EventKind,
+    Expression,
+    Group,
+    ParameterDeclaration,
+    ParameterRef,
+    Policy,
+    Window,
+    walk,
+)
 from engine.language.nodes import Source, read_source
 from engine.language.resolve import Scope, resolve_condition
 from engine.language.rulebook import Rulebook, digest, version_of
 from engine.language.soundness import check_steps
 from engine.language.spelling import did_you_mean
 from engine.language.types import Value
+from engine.language.windows import build_windows, check_windows, rulesets_named
 
 VOCABULARY = "policies/facts.yaml"
-"""The file that holds the vocabulary; every other file in `policies/` is a policy."""
+"""The file that holds the vocabulary."""
+
+WINDOWS_FILE = "policies/windows.yaml"
+"""The file that holds the windows, if a home has any; every other file in `policies/` is a policy."""
 
 _FOLDERS: tuple[tuple[str, DocumentKind], ...] = (("rules", "ruleset"), ("policies", "policy"), ("profiles", "profile"))
 _WHOLE = "."
@@ -131,6 +146,7 @@ class Workspace:
             if finding.severity is Severity.ERROR
         }
         vocabulary: Vocabulary | None = None
+        windows: WindowsDocument | None = None
         for name, source in files.sources.items():
             kind = _kind_of(name)
             stem = Path(name).stem
@@ -140,6 +156,8 @@ class Workspace:
                 broken.add(f"{kind}:{stem}")
             elif isinstance(document, Vocabulary):
                 vocabulary = document
+            elif isinstance(document, WindowsDocument):
+                windows = document
             else:
                 documents[kind][stem] = document
         if VOCABULARY not in files.sources and not self._found.keys() & {VOCABULARY, "policies", _WHOLE}:
@@ -154,6 +172,7 @@ class Workspace:
             cast("dict[str, PolicyDocument]", documents["policy"]),
             frozenset(self._profiles.keys() | unread),
             frozenset(broken),
+            windows,
         )
         self._usage = Usage()
         self.groups: dict[str, Group] = {}
@@ -165,6 +184,8 @@ class Workspace:
         }
         self._requires = {name: self._required(ruleset) for name, ruleset in self.library.rulesets.items()}
         self.policies: dict[str, Policy] = {}
+        self.events: dict[str, EventKind] = {}
+        self.windows: dict[str, Window] = {}
         if vocabulary is not None and not self._found.keys() & _ROOTS:
             self._build_policies()
 
@@ -191,6 +212,8 @@ class Workspace:
             self._findings_of(policy.source.name).extend(found)
             if built is not None:
                 self.policies[name] = built
+        found = self._findings_of(WINDOWS_FILE)
+        self.events, self.windows = build_windows(self.library, self.groups, found, self._usage)
         found = Findings()
         unused(self.library, self.policies, self._usage, found)
         self._attribute(found)
@@ -257,6 +280,10 @@ class Workspace:
             policies = policies if policies is not None or document is None else document.policies
             ancestor = document.extends.name if document is not None and document.extends is not None else None
         pending = [place.name for place in policies or ()]
+        if self._read_windows(pending):
+            names[WINDOWS_FILE] = None
+            if self.library.windows is not None:
+                names |= dict.fromkeys(f"rules/{owner}.yaml" for owner in sorted(rulesets_named(self.library.windows)))
         while pending:
             policy = pending.pop(0)
             if f"policies/{policy}.yaml" in names:
@@ -267,6 +294,11 @@ class Workspace:
                 names |= dict.fromkeys(f"rules/{place.name}.yaml" for place in text.steps)
                 pending += [read.name for read in text.reads if read.decisions]
         return list(names)
+
+    def _read_windows(self, policies: Iterable[str]) -> bool:
+        """True if any of these policies reads what windows count."""
+        known = [self.library.policies[name] for name in policies if name in self.library.policies]
+        return any(read.name == WINDOWS and not read.decisions for policy in known for read in policy.reads)
 
     def _make(self, profile: str, findings: Findings) -> Rulebook | None:
         if profile not in self._profiles:
@@ -297,6 +329,8 @@ class Workspace:
             return None
         for policy in policies.values():
             check_steps(policy.steps, settings.bindings, findings)
+        windows, events = (self.windows, self.events) if self._read_windows(policies) else ({}, {})
+        check_windows(windows.values(), settings.bindings, findings)
         declarations = {
             f"{owner}.{name}": ParameterDeclaration(owner, name, declared.type, declared.doc, declared.span)
             for owner, params in self.library.params().items()
@@ -305,7 +339,14 @@ class Workspace:
         }
         ahead = self._max_ahead()
         version = version_of(
-            policies.values(), self.groups.values(), ahead, settings.bindings, settings.symbols, declarations
+            policies.values(),
+            self.groups.values(),
+            ahead,
+            settings.bindings,
+            settings.symbols,
+            declarations,
+            windows.values(),
+            events,
         )
         used = self._used_sources(profile)
         return Rulebook(
@@ -320,10 +361,12 @@ class Workspace:
             settings.symbols,
             settings.disabled,
             MappingProxyType(used),
+            events=MappingProxyType(dict(events)),
+            windows=MappingProxyType(dict(windows)),
         )
 
     def _needed(self, chain: list[ProfileDocument]) -> dict[str, Span]:
-        """Parameters that need a value: those of rule sets the profile's policies run, and the vocabulary's."""
+        """Parameters that need a value: of rule sets the profile's policies run, of the vocabulary, and of windows."""
         named = next((document.policies for document in reversed(chain) if document.policies is not None), ())
         owners = {FACTS} | {
             place.name
@@ -331,11 +374,16 @@ class Workspace:
             if policy.name in self.library.policies
             for place in self.library.policies[policy.name].steps
         }
+        counted: set[str] = set()
+        if self._read_windows(policy.name for policy in named):
+            owners |= {WINDOWS}
+            counted = {name for window in self.windows.values() for name in window.parameters()}
         return {
-            f"{owner}.{name}": declared.span
+            full: declared.span
             for owner, params in self.library.params().items()
-            if owner in owners
             for name, declared in params.items()
+            for full in (f"{owner}.{name}",)
+            if owner in owners or full in counted
         }
 
     def _chosen(self, settings: Settings, findings: Findings) -> dict[str, Policy]:
@@ -445,6 +493,8 @@ def _words(text: str) -> set[str]:
 def _kind_of(name: str) -> DocumentKind:
     if name == VOCABULARY:
         return "vocabulary"
+    if name == WINDOWS_FILE:
+        return "windows"
     folder = name.partition("/")[0]
     return next((kind for known, kind in _FOLDERS if known == folder), "ruleset")
 

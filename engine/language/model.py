@@ -42,7 +42,7 @@ class FactRef(_Typed):
 
 @dataclass(frozen=True, slots=True)
 class DecisionRef(_Typed):
-    """What an earlier step of the same policy set; always known."""
+    """What an earlier step of the same policy set, or a field of the event that a window looks at; always known."""
 
     name: str
     type: Type
@@ -354,6 +354,59 @@ class AtLeastAsStrict:
 
 Invariant = Claim | Monotone | AtLeastAsStrict
 """What a policy promises."""
+
+Measure = Literal["count", "sum", "rate", "in_a_row"]
+"""What a window says of its events: how many, a field added up, how many a second, or how many of the latest in a row.
+
+Of a row the filter decides: an event that it keeps goes on with it, any other ends it.
+"""
+
+WindowScope = Literal["symbol", "venue"]
+"""What a window is kept for: each symbol by itself, or all events of the venue together."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventKind:
+    """A kind of events that windows may count. Every event of it has all of its fields."""
+
+    name: str
+    fields: tuple[Fact, ...]
+    """What lies outside of a number's declared range is taken as the nearest bound."""
+    doc: str = field(compare=False)
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """How a fact of the group `windows` is counted."""
+
+    fact: Fact
+    """The fact that it gives."""
+    event: str
+    filter: Written | None
+    """Which events count, over their fields (as `DecisionRef`) and parameters; None: all of them."""
+    measure: Measure
+    of: str | None
+    """The field that a `sum` adds up."""
+    length: Constant | ParameterRef | None
+    """How far it looks back, in seconds; None for `in_a_row`, which looks back to the first."""
+    per: frozenset[WindowScope]
+    doc: str = field(compare=False)
+    span: Span = field(compare=False)
+
+    def parameters(self) -> frozenset[str]:
+        """The parameters it reads, as `set.param`."""
+        parts = (*self._parts(), self.length)
+        return frozenset(f"{part.ruleset}.{part.name}" for part in parts if isinstance(part, ParameterRef))
+
+    def fields(self) -> frozenset[str]:
+        """The fields of its event that it reads."""
+        filtered = (part.name for part in self._parts() if isinstance(part, DecisionRef))
+        return frozenset(filtered if self.of is None else (*filtered, self.of))
+
+    def _parts(self) -> Iterator[Expression]:
+        if self.filter is not None:
+            yield from walk(self.filter.expression)
 
 
 @dataclass(frozen=True, slots=True)

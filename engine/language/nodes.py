@@ -32,8 +32,9 @@ _SCALAR = "tag:yaml.org,2002:str"
 _LINE_BREAK = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")
 """What ends a line in YAML 1.1."""
 
-_BRACKET = re.compile(r"[\[\]{}]")
-_DEEP_INDENT = re.compile(rf"^[ ?:\-]{{{MOST_NESTING},}}", re.MULTILINE)
+_MOST_UNLOOKED = 1000
+"""A text with more brackets, or more indentation, than this is looked through before it is composed."""
+
 
 FLOW_HELP = (
     "an expression that holds a comma, `[` or `{` cannot stand in flow style: "
@@ -212,7 +213,7 @@ def decode_source(data: bytes, name: str, findings: Findings) -> Source | None:
 
 def compose(source: Source, findings: Findings) -> Node | None:
     """The nodes of one document; None, with findings, where it is no YAML we accept."""
-    if _may_be_deep(source.text) and _too_deep(source, findings):
+    if _could_exhaust(source.text) and _too_deep(source, findings):
         return None
     try:
         root = yaml.compose(source.text, _Loader)
@@ -268,6 +269,7 @@ class _Builder:
         self._source = source
         self._findings = findings
         self._seen: set[int] = set()
+        self._depth = 0
         self.refused = False
 
     def build(self, node: Any, flow: bool = False) -> Node:
@@ -286,14 +288,22 @@ class _Builder:
                     "yaml.split_expression", scalar.span, f"YAML cut this expression at `{node.value}`", FLOW_HELP
                 )
             return scalar
+        if self._depth == MOST_NESTING:
+            flat = Sequence(self._source, [], node.start_mark, node.end_mark)
+            self._refuse("yaml.too_deep", _first_character(self._source, node.start_mark), *_TOO_DEEP)
+            return flat
+        self._depth += 1
+        made: Node
         if node.__class__ is yaml.MappingNode:
-            return self._mapping(node, node.start_mark, node.end_mark)
-        sequence = Sequence(self._source, [], node.start_mark, node.end_mark)
-        if node.tag != _SEQUENCE:
-            self._refuse_tag(node, sequence.span)
-        in_flow = bool(node.flow_style)
-        sequence.items = [self.build(item, in_flow) for item in node.value]
-        return sequence
+            made = self._mapping(node, node.start_mark, node.end_mark)
+        else:
+            made = Sequence(self._source, [], node.start_mark, node.end_mark)
+            if node.tag != _SEQUENCE:
+                self._refuse_tag(node, made.span)
+            in_flow = bool(node.flow_style)
+            made.items = [self.build(item, in_flow) for item in node.value]
+        self._depth -= 1
+        return made
 
     def _mapping(self, node: Any, start: Mark, end: Mark) -> Mapping:
         mapping = Mapping(self._source, {}, {}, start, end)
@@ -372,25 +382,22 @@ def _point(source: Source, mark: Mark) -> Span:
     return Span(source.name, line, column, line, column + 1)
 
 
-def _may_be_deep(text: str) -> bool:
-    """True where nesting could exceed the limit: cheap, and never false for a text that is too deep.
+_TOO_DEEP = (f"nested more than {MOST_NESTING} deep", "flatten it")
+"""What is said of it, and the help."""
 
-    PyYAML's C composer recurses without a limit of its own and takes the process down at some ten thousand levels.
+
+def _could_exhaust(text: str) -> bool:
+    """Whether composing a text could exhaust the stack: every bracket may open a level, and every indentation.
+
+    PyYAML's C composer has no limit of its own and takes the process down at some ten thousand levels. Closing brackets
+    do not count against it: they may stand in a text or a comment.
     """
-    if _DEEP_INDENT.search(text):
-        return True
-    depth = deepest = 0
-    for bracket in _BRACKET.finditer(text):
-        if bracket.group() in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif depth:
-            depth -= 1
-    return deepest >= MOST_NESTING
+    blank = text.replace("?", " ").replace(":", " ").replace("-", " ")  # all that nests at the start of a line
+    return text.count("[") + text.count("{") > _MOST_UNLOOKED or " " * _MOST_UNLOOKED in blank
 
 
 def _too_deep(source: Source, findings: Findings) -> bool:
-    """The exact answer, from the event stream, which does not recurse."""
+    """Whether a text is nested too deep, from the event stream, which does not recurse."""
     depth = 0
     try:
         for event in _events(source.text):
@@ -398,14 +405,17 @@ def _too_deep(source: Source, findings: Findings) -> bool:
                 depth += 1
                 if depth > MOST_NESTING:
                     mark: Any = event.start_mark
-                    span = Span(source.name, mark.line + 1, mark.column + 1, mark.line + 1, mark.column + 2)
-                    findings.add("yaml.too_deep", span, f"nested more than {MOST_NESTING} deep", "flatten it")
+                    findings.add("yaml.too_deep", _first_character(source, mark), *_TOO_DEEP)
                     return True
             elif isinstance(event, yaml.CollectionEndEvent):
                 depth -= 1
     except (yaml.YAMLError, ValueError):
         return False  # compose() reports it, with its place
     return False
+
+
+def _first_character(source: Source, mark: Mark) -> Span:
+    return Span(source.name, mark.line + 1, mark.column + 1, mark.line + 1, mark.column + 2)
 
 
 def _events(text: str) -> Iterator[Any]:

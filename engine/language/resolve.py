@@ -70,7 +70,7 @@ class Scope:
     params: Mapping[str, Declaration] = field(default_factory=dict)
     """Parameters of the own rule set."""
     all_params: Mapping[str, Mapping[str, Declaration]] | None = None
-    """In claims: parameters of every rule set, as `$set.name`."""
+    """In claims and windows: parameters of rule sets, as `$set.name`."""
     vetoes: Mapping[str, Iterable[str]] | None = None
     """In claims: rule ids of every veto step."""
     any_number: bool = False
@@ -79,6 +79,10 @@ class Scope:
     """False where names are missing because another file is broken: then an unknown one is not worth a finding."""
     used: Callable[[str, str], object] | None = None
     """Told of every parameter read, as (rule set, name)."""
+    holder: str = "a rule set"
+    """For messages: what holds the expression."""
+    help_unknown: str = "a policy reads the facts of the groups it lists under `reads`"
+    """For messages: where names come from."""
 
 
 def resolve(text: ExpressionText, scope: Scope, findings: Findings, expected: Type | None = None) -> Expression | None:
@@ -116,7 +120,7 @@ class _Resolver:
             case syntax.Number(value=value):
                 if not self._scope.any_number and value not in _RULE_NUMBERS:
                     return self._refuse(
-                        "number.literal", node, "a rule set holds no numbers beyond 0, 1 and -1",
+                        "number.literal", node, f"{self._scope.holder} holds no numbers beyond 0, 1 and -1",
                         "declare a parameter and give its value in profiles/",
                     )  # fmt: skip
                 return model.Constant(*at, value, NumberType(ANY_UNIT, value, value))
@@ -204,31 +208,38 @@ class _Resolver:
             return self._refuse("name.unknown", node, message, did_you_mean(name, [*expected.of, *known], listed))
         if name in ("min", "max", "abs"):
             return self._refuse("name.keyword", node, f"`{name}` is a function", f"write `{name}(…)`")
-        otherwise = _HABITS.get(name, "a policy reads the facts of the groups it lists under `reads`")
+        otherwise = _HABITS.get(name, scope.help_unknown)
         nothing = f"nothing in {where} is" if where else "nothing here is"
         return self._refuse("name.unknown", node, f"{nothing} called `{name}`", did_you_mean(name, known, otherwise))
 
     def _parameter(self, node: syntax.Parameter) -> Expression | None:
         scope = self._scope
-        if scope.all_params is not None:
-            if node.ruleset is None:
-                return self._refuse(
-                    "param.unknown", node, f"`${node.name}` lacks its rule set", f"write `$set.{node.name}`"
-                )
-            owner, params = node.ruleset, scope.all_params.get(node.ruleset)
-            if params is None:
-                help_text = did_you_mean(owner, scope.all_params, "name one that the policy runs")
-                return self._refuse("param.unknown", node, f"there is no rule set `{owner}` among the steps", help_text)
-        elif node.ruleset is not None and node.ruleset != scope.ruleset:
+        owner = node.ruleset or scope.ruleset
+        if not owner:
+            return self._refuse(
+                "param.unknown", node, f"`${node.name}` lacks its rule set", f"write `$set.{node.name}`"
+            )
+        if owner == scope.ruleset:
+            params = scope.params
+        elif scope.all_params is None:
             return self._refuse(
                 "param.unknown", node, "a rule set reads its own parameters only",
                 "declare one of its own, or decide it in a step",
             )  # fmt: skip
+        elif owner in scope.all_params:
+            params = scope.all_params[owner]
+        elif scope.ruleset:
+            help_text = did_you_mean(owner, scope.all_params, "name a file of rules/")
+            return self._refuse("param.unknown", node, f"there is no rule set `{owner}`", help_text)
         else:
-            owner, params = scope.ruleset, scope.params
+            help_text = did_you_mean(owner, scope.all_params, "name one that the policy runs")
+            return self._refuse("param.unknown", node, f"there is no rule set `{owner}` among the steps", help_text)
         declared = params.get(node.name)
         if declared is None:
             help_text = did_you_mean(node.name, params, f"declare it under `params` of {owner}")
+            others = scope.all_params or {}
+            if node.ruleset is None and (other := next((name for name in others if node.name in others[name]), None)):
+                help_text = f"write `${other}.{node.name}`"
             return self._refuse("param.unknown", node, f"`{owner}` declares no parameter `{node.name}`", help_text)
         if scope.used:
             scope.used(owner, node.name)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
 
 from engine.language.findings import Finding
-from engine.language.model import Binding, Group, Origin, ParameterDeclaration, Policy, Step
+from engine.language.model import Binding, EventKind, Group, Origin, ParameterDeclaration, Policy, Step, Window
 from engine.language.nodes import Source
 from engine.language.printer import print_condition, print_expression, print_value
 from engine.language.types import ChoiceType, NumberType, Type
@@ -17,6 +19,10 @@ LANGUAGE = 1
 
 _DIGITS = 16
 """Hex digits of a version: 64 bits tell any two rulebooks a desk will ever write apart."""
+
+
+def _nothing() -> Mapping[str, Any]:
+    return MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +48,10 @@ class Rulebook:
     sources: Mapping[str, Source] = field(repr=False)
     """The files read, by the name findings use."""
     warnings: tuple[Finding, ...] = ()
+    events: Mapping[str, EventKind] = field(default_factory=_nothing)
+    """The kinds of events that are declared, by name."""
+    windows: Mapping[str, Window] = field(default_factory=_nothing)
+    """By the fact of the group `windows` that each gives. Empty, as `events` is, where no policy reads that group."""
 
     def binding_of(self, symbol: str | None) -> Binding:
         """The values in force for a symbol; base values for one in no group, or none given."""
@@ -55,6 +65,8 @@ def version_of(
     bindings: Mapping[tuple[str, ...], Binding],
     symbols: Mapping[str, tuple[str, ...]],
     declarations: Mapping[str, ParameterDeclaration],
+    windows: Iterable[Window] = (),
+    events: Mapping[str, EventKind] | None = None,
 ) -> str:
     """The digest of meaning. Lines are sorted where order means nothing, and kept where it does."""
     lines: list[str] = [f"language {LANGUAGE}", f"ahead {max_ahead}"]
@@ -62,6 +74,9 @@ def version_of(
         lines += _group_lines(group)
     for policy in sorted(policies, key=lambda policy: policy.name):
         lines += _policy_lines(policy)
+    for window in sorted(windows, key=lambda window: window.fact.name):
+        lines.append(f"window {window.fact.name} {sorted(window.per)}")
+        lines += counting_lines(window, (events or {})[window.event])
     for names, binding in sorted(bindings.items()):
         for name, value in sorted(binding.values.items()):
             if name in declarations:
@@ -79,6 +94,14 @@ def _group_lines(group: Group) -> list[str]:
     lines = [f"group {group.name} {group.max_age}"]
     lines += sorted(f"fact {group.name} {fact.name} {_type(fact.type)}" for fact in group.facts)
     return lines + sorted(f"relation {item.left} {item.operator} {item.right}" for item in group.relations)
+
+
+def counting_lines(window: Window, event: EventKind) -> list[str]:
+    """What a window counts, and how: parameters by name, and of the event's fields those that it reads."""
+    kept = "all" if window.filter is None else print_expression(window.filter.expression, qualified=True)
+    length = "for ever" if window.length is None else print_expression(window.length, qualified=True)
+    fields = sorted(f"field {item.name} {_type(item.type)}" for item in event.fields if item.name in window.fields())
+    return [f"counts {event.name} {kept}", f"as {window.measure} {window.of} over {length}", *fields]
 
 
 def _policy_lines(policy: Policy) -> list[str]:

@@ -1,4 +1,4 @@
-"""The shape of the four kinds of document: which keys there are, which are obligatory, what stands in them.
+"""The shape of the five kinds of document: which keys there are, which are obligatory, what stands in them.
 
 Cerberus checks a node tree against these shapes before anything is read from it, and `json_schema` turns the same
 shapes into JSON Schemas for editors: one description, two uses. Every scalar is text here (YAML resolves nothing for
@@ -29,6 +29,12 @@ UNITS = ("bps", "ratio", "ms", "s", "usd", "price", "qty", "count")
 KINDS = ("number", "flag", "choice", "text")
 """Types a fact may have; parameters and decisions have no `text`."""
 
+MEASURES = ("count", "sum", "rate", "in_a_row")
+"""What a window says of the events in it."""
+
+SCOPES = ("symbol", "venue")
+"""What a window is kept for: each symbol by itself, or all of them together."""
+
 _TEXT = {"type": "string"}
 _NAME = {"type": "string", "regex": r"[A-Za-z_][A-Za-z0-9_]*"}
 _NUMBER = {"type": "string", "meta": {"json": {"type": "number"}}}
@@ -38,6 +44,10 @@ _CONDITION = {"type": ["string", "dict"], "meta": {"json": {"$ref": "#/$defs/con
 _EFFECTS = {"type": "dict", "minlength": 1, "valuesrules": _EXPRESSION}
 _UNKNOWN = {"type": "string", "allowed": ["match", "skip"]}
 _NAMES = {"type": "list", "minlength": 1, "schema": _TEXT}
+_SCOPES = {
+    **_NAMES,
+    "meta": {"json": {"type": "array", "minItems": 1, "uniqueItems": True, "items": {"enum": list(SCOPES)}}},
+}
 _BARE_VALUE = {"type": ["string", "dict"]}
 
 Schema = dict[str, dict[str, Any]]
@@ -154,6 +164,27 @@ SHAPES: dict[str, Shape] = {
         },
         {"values": ("map", "value"), "disable": ("list", "disabled"), "symbols": ("map", "symbol_group")},
     ),
+    "windows": Shape(
+        {
+            "doc": _TEXT,
+            "params": {"type": "dict"},
+            "events": _required({"type": "dict", "minlength": 1}),
+            "windows": _required({"type": "dict", "minlength": 1}),
+        },
+        {"params": ("map", "declaration"), "events": ("map", "event"), "windows": ("map", "window")},
+    ),
+    "event": Shape({"doc": _TEXT, "fields": {"type": "dict", "minlength": 1}}, {"fields": ("map", "declaration")}),
+    "window": Shape(
+        {
+            "doc": _TEXT,
+            "event": _required(_NAME),
+            "filter": _EXPRESSION,
+            "measure": _required({"type": "string", "allowed": list(MEASURES)}),
+            "of": _NAME,
+            "window_s": _EXPRESSION,
+            "per": _required(_SCOPES),
+        }
+    ),
     "value": Shape(
         {
             "value": _required({"type": "string", "meta": {"json": {"type": ["number", "boolean", "string"]}}}),
@@ -168,11 +199,11 @@ SHAPES: dict[str, Shape] = {
     ),
 }
 
-DOCUMENT_KINDS = ("vocabulary", "policy", "ruleset", "profile")
+DOCUMENT_KINDS = ("vocabulary", "policy", "ruleset", "profile", "windows")
 """The shapes that are whole documents."""
 
-_ENUMERATED = frozenset(("type", "unit", "ordered", "hit", "unknown", "moves"))
-_NAMED = frozenset(("policy", "ruleset", "profile", "id", "extends", "of", "in", "than"))
+_ENUMERATED = frozenset(("type", "unit", "ordered", "hit", "unknown", "moves", "measure"))
+_NAMED = frozenset(("policy", "ruleset", "profile", "id", "extends", "of", "in", "than", "event"))
 _FREE = frozenset(("set", "add", "at_least", "at_most", "start"))
 """Fields whose keys are names of the author's own."""
 
@@ -395,7 +426,7 @@ def _mapping_help(shape: Shape) -> str:
 
 
 def _title(kind: str) -> str:
-    return kind.replace("_", " ").replace("ruleset", "rule set")
+    return {"ruleset": "rule set", "windows": "document of windows"}.get(kind, kind.replace("_", " "))
 
 
 def json_schema(kind: str) -> dict[str, Any]:

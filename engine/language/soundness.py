@@ -60,7 +60,7 @@ class _StepCheck:
 
             def report(leaf: Leaf, operation: Arithmetic, why: str) -> None:
                 partial[leaf.written.text[operation.start : operation.end]] = None
-                self._unguarded(leaf.written, operation, why)
+                report_unguarded(leaf.written, operation, why, self._findings)
 
             self._flow.unguarded_in(rule.condition, known, report)
             can_be_unknown = self._flow.may_be_unknown(rule.condition, known)
@@ -90,7 +90,9 @@ class _StepCheck:
 
     def _value(self, text: Written, known: Known, what: str) -> None:
         reported = len(self._findings)
-        self._flow.unguarded(text.expression, known, lambda operation, why: self._unguarded(text, operation, why))
+        self._flow.unguarded(
+            text.expression, known, lambda operation, why: report_unguarded(text, operation, why, self._findings)
+        )
         if len(self._findings) == reported and self._flow.may_be_missing(text.expression, known):
             facts = [
                 part.name
@@ -100,11 +102,6 @@ class _StepCheck:
             named = " or ".join(f"`{fact}`" for fact in dict.fromkeys(facts)) or "part of it"
             help_text = "test `is known` in the rule's `when`, with `unknown: skip`"
             self._findings.add("effect.missing", text.span, f"{what} may be missing, since {named} may be", help_text)
-
-    def _unguarded(self, text: Written, operation: Arithmetic, why: str) -> None:
-        written = text.text[operation.start : operation.end]
-        help_text = f"test `({written}) is known` to its left, or in an earlier leaf of the same `all`"
-        self._findings.add("arithmetic.partial", text.at(operation), f"`{written}` may have no value: {why}", help_text)
 
     def _in_range(self, name: str, text: Written) -> None:
         kind = self._step.type_of(name)
@@ -148,6 +145,13 @@ class _StepCheck:
                             "interval.overflow", effect.value.span, message, "narrow the ranges it is made of"
                         )
                         return
+
+
+def report_unguarded(text: Written, operation: Arithmetic, why: str, findings: Findings) -> None:
+    """The finding of an operation that may have no value, and was not tested before."""
+    written = text.text[operation.start : operation.end]
+    help_text = f"test `({written}) is known` to its left, or in an earlier leaf of the same `all`"
+    findings.add("arithmetic.partial", text.at(operation), f"`{written}` may have no value: {why}", help_text)
 
 
 def _show(reach: Interval) -> str:

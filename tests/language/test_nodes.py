@@ -163,6 +163,20 @@ def test_block_nesting_counts_too() -> None:
 
 def test_brackets_in_a_text_are_no_nesting() -> None:
     assert not refusals(f"a: '{'[' * 80}'")
+    assert not refusals(f"a: '{'[' * 5000}'")
+
+
+@pytest.mark.parametrize("levels", [MOST_NESTING + 1, 999, 1000, 1001, 20_000])
+@pytest.mark.parametrize("opening", ['[ "]", ', "[ # ]\n ", '{"}": ', "[", "- ", "? "])
+def test_nesting_is_seen_whatever_stands_between(opening: str, levels: int) -> None:
+    closing = {"[": "]", "{": "}"}.get(opening[0], "")
+    codes = {finding.code for finding in refusals(opening * levels + "x" + closing * levels)}
+    assert codes - {"yaml.key"} == {"yaml.too_deep"}
+
+
+def test_too_deep_is_said_once_for_each_place() -> None:
+    deep = "[" * MOST_NESTING + "x" + "]" * MOST_NESTING
+    assert [str(finding.span) for finding in refusals(f"[{deep}]")] == [f"f.yaml:1:{MOST_NESTING + 1}"]
 
 
 def test_a_duplicate_key_names_both_places() -> None:

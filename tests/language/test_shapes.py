@@ -19,6 +19,8 @@ RULES = "ruleset: s\nhit: veto\nsets: {out: {type: flag}}\n"
 PROFILE = "profile: main\n"
 POLICY = "policy: p\nreads: [market]\nsteps: [s]\ndecides: [out]\n"
 FACTS = "groups: {market: {facts: {x: {type: number, min: 0, max: 1}}}}\n"
+EVENTS = "events: {ping: {}}\n"
+WINDOW = "event: ping, measure: count, window_s: 60"
 
 SAMPLES = [
     ("ruleset", RULES + "rules: [{id: a, when: x > 0}]", True),
@@ -66,6 +68,19 @@ SAMPLES = [
     ("vocabulary", "groups: {}", False),
     ("vocabulary", "groups: {market: {facts: {}}}", False),
     ("vocabulary", "groups: {market: {doc: x}}", False),
+    ("windows", EVENTS + f"windows: {{a: {{{WINDOW}, per: [symbol, venue]}}}}", True),
+    ("windows", EVENTS + f"windows: {{a: {{{WINDOW}, per: [symbol], filter: x > 0, of: x, doc: y}}}}", True),
+    ("windows", "events: {ping: {fields: {x: {type: flag}}}}\n" + f"windows: {{a: {{{WINDOW}, per: [venue]}}}}", True),
+    ("windows", EVENTS, False),
+    ("windows", f"windows: {{a: {{{WINDOW}, per: [venue]}}}}", False),
+    ("windows", EVENTS + f"windows: {{a: {{{WINDOW}}}}}", False),
+    ("windows", EVENTS + f"windows: {{a: {{{WINDOW}, per: []}}}}", False),
+    ("windows", EVENTS + f"windows: {{a: {{{WINDOW}, per: venue}}}}", False),
+    ("windows", EVENTS + "windows: {a: {event: ping, measure: mean, window_s: 60, per: [venue]}}", False),
+    ("windows", EVENTS + "windows: {a: {event: p-g, measure: count, window_s: 60, per: [venue]}}", False),
+    ("windows", EVENTS + "windows: {a: {measure: count, window_s: 60, per: [venue]}}", False),
+    ("windows", "events: {ping: {fields: {}}}\n" + f"windows: {{a: {{{WINDOW}, per: [venue]}}}}", False),
+    ("windows", "events: {ping: {fields: {x: {type: int}}}}\n" + f"windows: {{a: {{{WINDOW}, per: [venue]}}}}", False),
 ]
 
 
@@ -98,7 +113,7 @@ def test_schemas_are_schemas(kind: str) -> None:
         *(("ruleset", path) for path in sorted((ROOT / "rules").glob("*.yaml"))),
         *(("profile", path) for path in sorted((ROOT / "profiles").glob("*.yaml"))),
         *(
-            ("vocabulary" if path.name == "facts.yaml" else "policy", path)
+            ({"facts": "vocabulary", "windows": "windows"}.get(path.stem, "policy"), path)
             for path in sorted((ROOT / "policies").glob("*.yaml"))
         ),
     ],
