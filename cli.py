@@ -1,7 +1,8 @@
 """The command line: thin commands that parse, call a function of the engine, print, and return an exit code.
 
-Exit codes: 0 fine, 1 findings (something in files or rows is wrong), 2 usage (something asked for is not there), and
-141 where whoever reads standard output has closed it (as in `sluice check | head`), as the shell says of other tools.
+Exit codes: 0 fine, 1 findings (something in files or rows is wrong), 2 usage (something asked for is not there). As the
+shell says of other tools, 130 where Ctrl-C ended it and 143 where SIGTERM did, with a session's report printed all the
+same, and 141 where whoever reads standard output has closed it (as in `sluice check | head`).
 `python cli.py` and the installed `sluice` are the same. A command imports what it alone needs, so that `--help`, shell
 completion and the commands that need little stay fast.
 """
@@ -14,28 +15,36 @@ import io
 import json
 import os
 import shlex
+import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
-from engine.home import InitError, find_home, init_workspace
+from engine.home import InitError, find_home, find_logs, init_workspace
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from engine.analysis.request import RequestError
     from engine.analysis.tables import BadRow, Row
-    from engine.backends.facts import FactsError
     from engine.book import Backend, Book
+    from engine.journal.writer import FsyncPolicy
     from engine.language.findings import LoadError
+    from engine.routing.source import MarketSource
+    from engine.venues.faults import Faults
+    from engine.venues.paper_book import Queue
 
 FINE, FOUND, USAGE, CLOSED = 0, 1, 2, 141
+SIGNALLED = 128
+"""Plus the number of a signal: the exit code of what it has ended."""
 _UNMEASURED_COLUMNS = 120
 """The width of pages where neither a terminal nor COLUMNS says one."""
 
@@ -64,13 +73,18 @@ class Session:
 
     def open(self, profile: str, backend: Backend = "compiled") -> Book:
         """The book of a profile; what is wrong in files it does not depend on is said in a line, and stops nothing."""
-        from engine.analysis.report import brief
         from engine.analysis.request import open_book
 
         book = open_book(self.home, profile, backend)
+        self.warn(book)
+        return book
+
+    def warn(self, book: Book) -> None:
+        """Say on standard error in a line what is wrong in files that a book does not depend on."""
+        from engine.analysis.report import brief
+
         if line := brief(book.rulebook.warnings, self.home):
             click.echo(line, err=True)
-        return book
 
     def print_json(self, value: Any) -> None:
         """One JSON value, indented."""
@@ -83,18 +97,48 @@ class _Commands(click.Group):
     """The group: what the engine raises on purpose becomes text (or JSON) and an exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        from engine.analysis.request import RequestError
-        from engine.backends.facts import FactsError
-        from engine.language.findings import LoadError
-
         try:
             return super().invoke(ctx)
-        except LoadError as error:
-            _report_load(error, _session(ctx))
-            ctx.exit(FOUND)
-        except (RequestError, FactsError, InitError) as error:
-            _report_request(error, _session(ctx))
-            ctx.exit(USAGE)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except KeyboardInterrupt:
+            ctx.exit(SIGNALLED + signal.SIGINT)
+        except Exception as error:
+            code = _report_error(error, _session(ctx))
+            if code is None:  # a defect, or what main() knows
+                raise
+            ctx.exit(code)
+
+
+def _report_error(error: Exception, session: Session) -> int | None:
+    """Print what was raised on purpose, and return the exit code; None for anything else."""
+    from engine.analysis.request import RequestError
+    from engine.journal.errors import JournalError
+    from engine.language.findings import LoadError, SluiceError
+    from engine.market.errors import MarketDataError, MarketError
+    from engine.routing.chain import MissingPolicyError
+    from engine.routing.effectiveness import TelemetryError
+    from engine.venues.errors import VenueError
+
+    match error:
+        case LoadError():
+            _report_load(error, session)
+            return FOUND
+        case MarketDataError() | JournalError() | TelemetryError() | MissingPolicyError():
+            placed = str(error).partition("\n")[0]
+            _report_request(RequestError(placed, error.help), session)
+            return FOUND
+        case MarketError() | VenueError() | InitError():
+            _report_request(RequestError(error.message, error.help), session)
+            return USAGE
+        case SluiceError():
+            told = RequestError(getattr(error, "message", str(error)), getattr(error, "help", ""))
+            _report_request(told, session)
+            return USAGE
+        case OSError(filename=str() | Path() as path, strerror=str(reason)):
+            _report_request(RequestError(f"`{path}`: {reason.lower()}"), session)
+            return USAGE
+    return None
 
 
 def _session(ctx: click.Context) -> Session:
@@ -111,7 +155,7 @@ def _report_load(error: LoadError, session: Session) -> None:
     print_findings(session.console(stderr=True), error.findings, read_files(session.home).sources, session.home)
 
 
-def _report_request(error: RequestError | FactsError | InitError, session: Session) -> None:
+def _report_request(error: RequestError, session: Session) -> None:
     from engine.printing import printable
 
     if session.as_json:
@@ -142,22 +186,44 @@ def home_option(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
-def command(name: str, short: str) -> Callable[[Callable[..., int]], click.Command]:
-    """A command with the options all of them have; the function gets a `Session` and returns the exit code."""
+def json_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--json`, which every command has."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
+
+
+def command(name: str, short: str, of: click.Group | None = None) -> Callable[[Callable[..., int]], click.Command]:
+    """A command with the options all of them have; the function gets a `Session` and returns the exit code.
+
+    `of` is the group that it belongs to, by default `sluice` itself.
+    """
 
     def decorate(function: Callable[..., int]) -> click.Command:
-        @functools.wraps(function)
-        def run(home: Path | None, as_json: bool, **arguments: Any) -> None:
-            ctx = click.get_current_context()
-            given = home if home is not None else ctx.find_root().params.get("home")
-            session = Session(find_home(given), as_json)
-            ctx.find_root().obj = session
-            ctx.exit(function(session, **arguments))
-
-        json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-        return sluice.command(name, short_help=short)(home_option(json_option(run)))
+        return (of or sluice).command(name, short_help=short)(home_option(json_option(_in_session(function))))
 
     return decorate
+
+
+def _in_session(function: Callable[..., int]) -> Callable[..., None]:
+    """Give a function its session; an option that all commands have may stand before a command's name as well."""
+
+    @functools.wraps(function)
+    def run(home: Path | None, as_json: bool, **arguments: Any) -> None:
+        ctx = click.get_current_context()
+        session = Session(find_home(home or _given_before("home")), as_json or bool(_given_before("as_json")))
+        ctx.find_root().obj = session
+        ctx.exit(function(session, **arguments))
+
+    return run
+
+
+def _given_before(name: str) -> Any:
+    """The value of an option that was given to a group, before the command's name."""
+    ctx = click.get_current_context().parent
+    while ctx is not None:
+        if ctx.params.get(name) is not None:
+            return ctx.params[name]
+        ctx = ctx.parent
+    return None
 
 
 def _complete_profile(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -165,6 +231,12 @@ def _complete_profile(ctx: click.Context, _: click.Parameter, incomplete: str) -
 
     given = ctx.params.get("home") or ctx.find_root().params.get("home")
     return [CompletionItem(name) for name in profile_names(find_home(given)) if name.startswith(incomplete)]
+
+
+def _complete_type(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from engine.routing.story import TYPES
+
+    return [CompletionItem(name) for name in TYPES if name.startswith(incomplete)]
 
 
 profile_option = click.option(
@@ -176,13 +248,167 @@ policy_option = click.option(
 facts_argument = click.argument("facts", metavar="FACTS", type=click.Path())
 
 
+class _Parsed(click.ParamType):  # type: ignore[type-arg]  # generic in later Clicks only
+    """A value that a function of the engine reads; what that finds wrong is what the user is told."""
+
+    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._parse(value)
+        except ValueError as error:
+            self.fail(f"{error}.", param, ctx)
+
+
+def _parse_time(text: str) -> int:
+    from engine.market import MarketError, parse_time
+
+    try:
+        return parse_time(text)
+    except MarketError as error:
+        raise ValueError(f"{error.message}: {error.help}") from None
+
+
+def _parse_fsync(text: str) -> FsyncPolicy:
+    from engine.journal.writer import FsyncPolicy
+
+    return FsyncPolicy.parse(text)
+
+
+def _parse_faults(text: str) -> Faults:
+    from engine.venues.fault_spec import parse_faults
+
+    return parse_faults([text])
+
+
+def _parse_symbols(text: str) -> tuple[str, ...]:
+    symbols = tuple(dict.fromkeys(symbol.strip() for symbol in text.split(",")))
+    if not all(symbols):
+        raise ValueError(f"`{text}` names no symbol somewhere: write `BTCUSDT,ETHUSDT`")
+    return symbols
+
+
+def _parse_address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise ValueError(f"`{text}` is no address: write `127.0.0.1:7077`")
+    return host, int(port)
+
+
+_TIME = _Parsed("time", _parse_time)
+_MARKET_OPTIONS = (
+    click.argument("files", metavar="[FILES]...", nargs=-1, type=click.Path(exists=True, path_type=Path)),
+    click.option(
+        "--feed",
+        "feeds",
+        multiple=True,
+        type=click.Path(exists=True, path_type=Path),
+        metavar="PATH",
+        help="A file or folder of market data, as FILES; may be given several times.",
+    ),
+    click.option(
+        "--symbols",
+        type=_Parsed("symbols", _parse_symbols),
+        metavar="A,B",
+        help="The symbols to take. Default: all of FILES, else of the latest recording.",
+    ),
+    click.option(
+        "--from", "from_ms", type=_TIME, metavar="TIME", help="Begin there: 2024-08-08, or with T23:55 (UTC)."
+    ),
+    click.option("--to", "to_ms", type=_TIME, metavar="TIME", help="End before it."),
+    click.option("--generated", is_flag=True, help="Generate the market, even where recordings are present."),
+    click.option("--seed", default=7, show_default=True, metavar="N", help="Seed of everything that is made up."),
+    click.option(
+        "--exchange-info",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="Binance's exchangeInfo, for ticks and steps. Default: assumed from the market.",
+    ),
+    click.option(
+        "--queue",
+        type=click.Choice(["pessimistic", "optimistic"]),
+        default="pessimistic",
+        show_default=True,
+        help="What stands ahead of a resting order: all that is visible, or nothing.",
+    ),
+    click.option(
+        "--faults",
+        type=_Parsed("faults", _parse_faults),
+        metavar="LIST",
+        help="What goes wrong, how often: place.timeout=0.01,late_ms=500.",
+    ),
+    click.option(
+        "--speed",
+        type=click.FloatRange(min=0.001),
+        metavar="X",
+        help="Go X times as fast as the market did. Default: as fast as possible.",
+    ),
+)
+
+
+def market_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What says which market goes by, and what the paper venue is like that trades it."""
+    for option in reversed(_MARKET_OPTIONS):
+        function = option(function)
+    return function
+
+
+def _open_market(
+    seed: int,
+    paths: Sequence[Path],
+    symbols: tuple[str, ...] | None,
+    from_ms: int | None,
+    to_ms: int | None,
+    *,
+    generated: bool,
+) -> MarketSource:
+    """The market that was asked for, or else the one there is."""
+    from engine.market import Choice
+    from engine.routing.shape import SessionShape
+    from engine.routing.source import open_market
+
+    if paths and generated:
+        raise click.UsageError("market data and --generated exclude each other.")
+    return open_market(
+        SessionShape(seed=seed), paths, generated=generated, choice=Choice(symbols or (), from_ms, to_ms)
+    )
+
+
+def logs_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--logs`, the folder that sessions write to."""
+    return click.option(
+        "--logs",
+        type=_Folder(path_type=Path),
+        metavar="DIR",
+        help="Folder of the journal and its views. Default: logs/ in the home.",
+    )(function)
+
+
+def _logs(session: Session, given: Path | None) -> Path:
+    return given or _given_before("logs") or find_logs(session.home)
+
+
+def span_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--since` and `--until`, a span of a journal."""
+    until = click.option("--until", "until_ms", type=_TIME, metavar="TIME", help="Only what was before.")
+    since = click.option(
+        "--since", "since_ms", type=_TIME, metavar="TIME", help="Only from there on: 2024-08-08, or with T23:55 (UTC)."
+    )
+    return since(until(function))
+
+
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="sluice-router", prog_name="sluice")
 @home_option
 def sluice(home: Path | None) -> None:
     """Decide for every order, maker or taker, from rules in YAML, and say which rule decided.
 
-    Exit codes: 0 fine, 1 findings, 2 usage, 141 output closed.
+    Exit codes: 0 fine, 1 findings, 2 usage, 130 interrupted, 141 output closed.
     """
 
 
@@ -258,20 +484,37 @@ def decide(session: Session, profile: str, policy: str, backend: str, facts: str
 
 
 @command("explain", "Explain a decision: every step, rule and value.")
-@profile_option
+@click.option(
+    "-p",
+    "--profile",
+    metavar="PROFILE",
+    shell_complete=_complete_profile,
+    help="The profile to load; a journaled decision has its own.",
+)
 @policy_option
-@facts_argument
-def explain(session: Session, profile: str, policy: str, facts: str) -> int:
-    """Explain a decision on FACTS: every step, rule and condition with the values it saw.
+@click.option("--decision", "decision_id", metavar="ID", help="A decision of the journal, or the beginning of its id.")
+@logs_option
+@click.argument("facts", metavar="[FACTS]", type=click.Path(), required=False)
+def explain(
+    session: Session, profile: str | None, policy: str, decision_id: str | None, logs: Path | None, facts: str | None
+) -> int:
+    """Explain a decision: every step, rule and condition with the values it saw.
 
-    Each rule is matched, not matched, unknown (and then matched or skipped, as it says), or not reached. FACTS is what
-    `decide` takes; several rows give several explanations, each under its place.
+    On FACTS, which are what `decide` takes; several rows give several explanations, each under its place. Or, with
+    --decision, one of the journal, under the rulebook version that it was made with. Each rule is matched, not matched,
+    unknown (and then matched or skipped, as it says), or not reached.
     """
     from engine.analysis.explain import explain as explain_facts
     from engine.analysis.explain import explanation_json
     from engine.analysis.pages import print_explanation
     from engine.analysis.tables import read_facts
 
+    if decision_id is not None:
+        if facts is not None:
+            raise click.UsageError("FACTS and --decision exclude each other.")
+        return _explain_journaled(session, decision_id, profile, _logs(session, logs))
+    if profile is None or facts is None:
+        raise click.UsageError("name --profile and FACTS, or --decision.")
     book = session.open(profile, "interpreter")
     book.policy(policy)
     rows = read_facts(facts, _standard_input(), book.rulebook)
@@ -288,6 +531,31 @@ def explain(session: Session, profile: str, policy: str, facts: str) -> int:
             print_explanation(console, explanation, row.place if several else "")
 
     return _for_each(chain([row for row in (first, second) if row is not None], rows), show, several=several)
+
+
+def _explain_journaled(session: Session, decision_id: str, profile: str | None, logs: Path) -> int:
+    """Explain a decision that was made; one that would be another today is a finding."""
+    from engine.analysis.explain import explain as explain_facts
+    from engine.analysis.explain import explanation_json
+    from engine.analysis.pages import print_explanation
+    from engine.analysis.request import RequestError
+    from engine.journal.events import Decided
+    from engine.journal.reader import read
+    from engine.routing.listing import journal_in
+    from engine.routing.rulebooks import Rulebooks, decide_again, find_decision
+
+    event = find_decision(read(journal_in(logs), types=(Decided,)), decision_id)
+    kept = decide_again(event, Rulebooks(logs))
+    if profile not in (None, kept.book.profile):
+        raise RequestError(f"it was decided under the profile `{kept.book.profile}`, not `{profile}`", "leave out -p")
+    explanation = explain_facts(kept.book, event.policy, kept.facts)
+    if session.as_json:
+        click.echo(json.dumps({"differs": list(kept.differs), **explanation_json(explanation)}, allow_nan=False))
+    else:
+        if kept.warning:
+            click.echo(f"warning: {kept.warning}", err=True)
+        print_explanation(session.console(), explanation, kept.title)
+    return FOUND if kept.differs else FINE
 
 
 def _standard_input() -> IO[bytes]:
@@ -330,9 +598,10 @@ def _for_each(rows: Iterable[Row | BadRow], show: Callable[[Row], None], *, seve
 def show(
     session: Session, profile: str, what: str | None, values: bool, symbol: str | None, python: bool, policy: str
 ) -> int:
-    """Show what a profile runs: its policies and rule sets, or WHAT.
+    """Show what a profile runs: its policies, rule sets and windows, or WHAT.
 
-    WHAT is a policy (its steps), a rule set (its rules and values), a rule as set.rule, or a parameter as set.param.
+    WHAT is a policy (its steps), a rule set (its rules and values), a rule as set.rule, a parameter as set.param, a
+    window, or `windows` for all of them.
     """
     from engine.analysis.pages import print_overview, print_shown
     from engine.analysis.show import as_plain, overview
@@ -363,7 +632,7 @@ def show(
     return FINE
 
 
-@command("run", "Decide over a market, recorded or generated.")
+@command("run", "Run a trading session over a market, recorded or generated.")
 @click.option(
     "-p",
     "--profile",
@@ -373,16 +642,27 @@ def show(
     shell_complete=_complete_profile,
     help="The profile to load.",
 )
-@click.argument("files", metavar="[FILES]...", nargs=-1, type=click.Path(exists=True, path_type=Path))
+@market_options
 @click.option(
-    "--data",
-    "folder",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="A folder of recordings. Default: $SLUICE_DATA, else ../shared/data where present.",
+    "--intents",
+    default="signals",
+    show_default=True,
+    metavar="FILE|-|signals",
+    help="Who wants to trade: JSON lines of a file or of standard input, or a made-up strategy.",
 )
-@click.option("--generated", is_flag=True, help="Generate the market, even where recordings are present.")
-@click.option("--seed", default=7, show_default=True, metavar="N", help="Seed of everything that is generated.")
+@click.option(
+    "--telemetry",
+    metavar="FILE|generated|none",
+    help="Effectiveness to start from. Default: generated; with --venue none.",
+)
+@click.option("--redate", is_flag=True, help="Move the samples of a telemetry file to just before this market.")
+@click.option(
+    "--risk",
+    type=click.Choice(["normal", "cautious", "defensive", "none"]),
+    default="normal",
+    show_default=True,
+    help="The risk mode that is assumed; none where the intents say it.",
+)
 @click.option(
     "--every",
     "every_s",
@@ -390,63 +670,472 @@ def show(
     default=2.0,
     show_default=True,
     metavar="SECONDS",
-    help="Mean time between two intents of a symbol.",
+    help="Mean time between two made-up intents of a symbol.",
 )
 @click.option(
-    "--limit-quotes", "limit", type=click.IntRange(min=1), metavar="N", help="Stop after N quotes. Default: all."
+    "--nav",
+    type=click.FloatRange(min=1, max=1e12),
+    default=1e6,
+    metavar="USD",
+    help="Net asset value at the start. Default: 1,000,000.",
 )
+@click.option("--limit-quotes", type=click.IntRange(min=1), metavar="N", help="Stop after N quotes. Default: all.")
+@click.option("--end-with-intents", is_flag=True, help="Stop when every intent has ended and none is to come.")
+@click.option("--no-baselines", is_flag=True, help="Leave out the simple ways of routing that costs are compared with.")
 @click.option(
-    "--speed",
-    type=click.FloatRange(min=0.001),
-    metavar="X",
-    help="Go X times as fast as the market did. Default: as fast as possible.",
+    "--venue",
+    type=_Parsed("address", _parse_address),
+    metavar="HOST:PORT",
+    help="Trade at a running `sluice paper`, over its market; goes on from the journal.",
 )
+@logs_option
+@click.option(
+    "--fsync",
+    type=_Parsed("fsync", _parse_fsync),
+    default="never",
+    show_default=True,
+    metavar="always|10ms|never",
+    help="How much of the journal outlives a power loss; all of it outlives a killed process.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="A line for each intent when it ends.")
 def run(
     session: Session,
     profile: str,
     files: tuple[Path, ...],
-    folder: Path | None,
+    feeds: tuple[Path, ...],
+    symbols: tuple[str, ...] | None,
+    from_ms: int | None,
+    to_ms: int | None,
     generated: bool,
     seed: int,
-    every_s: float,
-    limit: int | None,
+    exchange_info: Path | None,
+    queue: Queue,
+    faults: Faults | None,
     speed: float | None,
+    intents: str,
+    telemetry: str | None,
+    redate: bool,
+    risk: str,
+    every_s: float,
+    nav: float,
+    limit_quotes: int | None,
+    end_with_intents: bool,
+    no_baselines: bool,
+    venue: tuple[str, int] | None,
+    logs: Path | None,
+    fsync: FsyncPolicy,
+    verbose: bool,
 ) -> int:
-    """Decide over a market: one routing decision for each intent of a generated strategy.
+    """Run a trading session: intents are admitted, routed, worked and filled on a paper venue, and all is journaled.
 
-    FILES are quotes, trades or one-minute bars as Binance publishes them (bookTicker, trades, aggTrades, klines; CSV,
-    gzip or zip). Without them the recordings of a folder are taken, and without these a market is generated.
+    FILES are quotes, trades or one-minute bars as Binance publishes them, recordings in Parquet, raw messages, or
+    folders of these. Without any, recordings beside the checkout (or in $SLUICE_DATA) are taken, and without these a
+    market is generated. Ctrl-C cancels what rests and reports; a second one stops at once.
     """
-    from contextlib import nullcontext
+    from engine.analysis.request import require_profile
+    from engine.routing.attend import attend, embedded, remote
+    from engine.routing.run_pages import print_end, run_json
+    from engine.routing.run_views import view_for
+    from engine.routing.shape import SessionShape
+    from engine.routing.start import GENERATED, NONE, SessionOptions
+    from engine.venues.faults import Faults
+    from engine.venues.paper import PaperSettings
 
-    from engine.analysis.request import RequestError
-    from engine.market import MarketError, MissingExtraError
-    from engine.routing import Session as MarketSession
-    from engine.routing import SessionShape, open_market, watch
-    from engine.routing.pages import JsonView, LiveView, SampleView, print_head, print_report
-
-    if sum((bool(files), folder is not None, generated)) > 1:
-        raise click.UsageError("FILES, --data and --generated exclude each other.")
-    book = session.open(profile)
-    shape = SessionShape(seed=seed, every_s=every_s, limit_quotes=limit)
+    require_profile(session.home, profile)
+    options = SessionOptions(
+        profile=profile,
+        home=session.home,
+        logs=_logs(session, logs),
+        shape=SessionShape(seed=seed, every_s=every_s, limit_quotes=limit_quotes, nav_usd=nav),
+        paper=PaperSettings(seed=seed, queue=queue, faults=faults or Faults()),
+        exchange_info=exchange_info,
+        intents=intents,
+        telemetry=telemetry or (NONE if venue is not None else GENERATED),
+        redate=redate,
+        risk_mode=None if risk == "none" else risk,
+        fsync=fsync,
+        speed=speed,
+        baselines=not no_baselines,
+        end_with_intents=end_with_intents,
+    )
+    if venue is None:
+        market = _open_market(seed, (*feeds, *files), symbols, from_ms, to_ms, generated=generated)
+        opening = embedded(options, market)
+    else:
+        _refuse_beside("--venue", *_OF_A_MARKET)
+        market, opening = None, remote(options, *venue)
     console = session.console()
-    try:
-        market = MarketSession(book, open_market(shape, files, folder, generated=generated), shape)
+    view = view_for(console, options, market, verbose=verbose, as_json=session.as_json)
+    attended = attend(opening, view, warn=session.warn)
+    if session.as_json:
+        session.print_json(run_json(options, market, attended))
+    else:
+        print_end(console, options, attended, find_logs(session.home))
+    return FINE if attended.signal is None else SIGNALLED + attended.signal
+
+
+_OF_A_MARKET = (
+    *("files", "feeds", "symbols", "from_ms", "to_ms", "generated", "exchange_info", "queue", "faults", "speed"),
+    "no_baselines",
+)
+"""Options of `run` that a venue in another process has for itself."""
+
+
+def _refuse_beside(option: str, *names: str) -> None:
+    """Refuse options that were given beside another one."""
+    ctx = click.get_current_context()
+    for param in ctx.command.params:
+        if param.name in names and ctx.get_parameter_source(param.name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(
+                f"{param.opts[0] if param.opts[0][0] == '-' else 'FILES'} does not go with {option}."
+            )
+
+
+@command("paper", "Run a paper venue as a process of its own.")
+@click.option("--host", default="127.0.0.1", show_default=True, metavar="HOST", help="The address to listen at.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=7077,
+    show_default=True,
+    metavar="PORT",
+    help="The port to listen at; 0 for one that is free.",
+)
+@market_options
+@click.option(
+    "--idle-speed",
+    type=click.FloatRange(min=0.001),
+    default=1.0,
+    show_default=True,
+    metavar="X",
+    help="How fast time goes without --speed while nobody is connected, and after the market.",
+)
+@click.option("--at-once", is_flag=True, help="Start the market without waiting for somebody to connect.")
+def paper(
+    session: Session,
+    host: str,
+    port: int,
+    files: tuple[Path, ...],
+    feeds: tuple[Path, ...],
+    symbols: tuple[str, ...] | None,
+    from_ms: int | None,
+    to_ms: int | None,
+    generated: bool,
+    seed: int,
+    exchange_info: Path | None,
+    queue: Queue,
+    faults: Faults | None,
+    speed: float | None,
+    idle_speed: float,
+    at_once: bool,
+) -> int:
+    """Run a paper venue that outlives its routers: `sluice run --venue HOST:PORT` trades there.
+
+    It replays a market, chosen as `run` chooses one, and keeps orders and positions until Ctrl-C or SIGTERM.
+    """
+    from engine.venues.faults import Faults
+    from engine.venues.paper import PaperSettings
+    from engine.venues.serve import ServeOptions, serve
+    from engine.venues.server import Pace
+
+    market = _open_market(seed, (*feeds, *files), symbols, from_ms, to_ms, generated=generated)
+    options = ServeOptions(
+        host=host,
+        port=port,
+        pace=Pace(speed=speed, idle_speed=idle_speed, at_once=at_once),
+        venue=PaperSettings(seed=seed, queue=queue, faults=faults or Faults()),
+        exchange_info=exchange_info,
+        as_json=session.as_json,
+    )
+    bars_of = {symbol: market.bars_of(symbol) for symbol in market.feed.symbols}
+    return serve(market.feed, options, click.echo, bars_of=bars_of)
+
+
+@sluice.group(
+    "journal",
+    short_help="Show what sessions did: last events, filters, an intent's story.",
+    invoke_without_command=True,
+)
+@click.option(
+    "-n",
+    "--last",
+    "count",
+    type=click.IntRange(min=0),
+    default=20,
+    show_default=True,
+    metavar="N",
+    help="How many of the last events; 0 for all.",
+)
+@click.option("--symbol", metavar="SYMBOL", help="Only events of this symbol.")
+@click.option(
+    "--type",
+    "types",
+    multiple=True,
+    metavar="TYPE",
+    shell_complete=_complete_type,
+    help="Only events of this type; may be given several times.",
+)
+@span_options
+@click.option("--order", metavar="ID", help="Only events of the order with this client order id.")
+@click.option("--intent", "intent_id", metavar="ID", help="The whole story of an intent, as a timeline.")
+@click.option("-f", "--follow", is_flag=True, help="Go on with what is written from now on, until Ctrl-C.")
+@logs_option
+@home_option
+@json_option
+@click.pass_context
+def journal(ctx: click.Context, /, **arguments: Any) -> None:
+    """Show the journal: its last events, one a line, those that fit a filter, or one intent's whole story.
+
+    --json prints the events as they stand in the journal.
+    """
+    if ctx.invoked_subcommand is None:
+        _in_session(_list_journal)(**arguments)
+    _refuse_beside(f"`journal {ctx.invoked_subcommand}`", *(name for name in arguments if name not in _OF_ALL))
+
+
+_OF_ALL = ("home", "logs", "as_json")
+"""Options that may stand before the name of a command of a group."""
+
+
+def _list_journal(
+    session: Session,
+    count: int,
+    symbol: str | None,
+    types: tuple[str, ...],
+    since_ms: int | None,
+    until_ms: int | None,
+    order: str | None,
+    intent_id: str | None,
+    follow: bool,
+    logs: Path | None,
+) -> int:
+    from engine.journal.lines import encode
+    from engine.journal.reader import read
+    from engine.routing.listing import following, journal_in, listing
+    from engine.routing.story import Filter, story
+    from engine.routing.story_pages import print_events, print_story
+
+    folder = journal_in(_logs(session, logs))
+    if intent_id is not None:
+        _refuse_beside("--intent", "count", "symbol", "types", "since_ms", "until_ms", "order", "follow")
+        events = story(read(folder), intent_id)
         if session.as_json:
-            report = watch(market, JsonView(click.echo), speed=speed)
-            click.echo(json.dumps({"summary": report.as_json()}, allow_nan=False))
-            return FINE
-        print_head(console, market)
-        with LiveView(console) if console.is_terminal else nullcontext(SampleView(console)) as view:
-            report = watch(market, view, speed=speed)
-        print_report(console, report)
-    except MarketError as error:
-        problem = RequestError(str(error).partition("\n")[0], error.help)
-        if session.as_json:  # a line like those before it
-            click.echo(json.dumps({"error": problem.message, "help": problem.help}))
+            for event in events:
+                click.echo(encode(event))
         else:
-            _report_request(problem, session)
-        return USAGE if isinstance(error, MissingExtraError) else FOUND
+            print_story(session.console(), events)
+        return FINE
+    wanted = Filter(symbol, frozenset(types), None, order, since_ms, until_ms)
+    found = (following if follow else listing)(folder, wanted, count or None)
+    if session.as_json:
+        for event in found.events:
+            click.echo(encode(event))
+    else:
+        print_events(session.console(), found.events, found.before)
+    return FINE
+
+
+@command("archive", "Pack old days of the journal.", of=journal)
+@click.option(
+    "--older-than", "days", type=click.IntRange(min=0), required=True, metavar="DAYS", help="How old a day must be."
+)
+@logs_option
+def archive(session: Session, days: int, logs: Path | None) -> int:
+    """Pack the days that are more than DAYS old; they are read like any other.
+
+    A day that a session may still need stays: the last eight, those after the last checkpoint, and those with an intent
+    that is open.
+    """
+    from engine.journal.retention import archive as archive_days
+    from engine.routing.listing import journal_in
+
+    done = archive_days(journal_in(_logs(session, logs)), days, datetime.now(UTC).date())
+    if session.as_json:
+        archived = [
+            {"day": str(of.day), "path": str(of.path), "bytes_before": of.size_before, "bytes": of.size}
+            for of in done.archived
+        ]
+        kept = [{"day": str(of.day), "reason": of.reason} for of in done.kept]
+        session.print_json({"archived": archived, "kept": kept})
+        return FINE
+    for of in done.archived:
+        click.echo(f"{of.day}  {of.size_before:,} bytes packed into {of.size:,}: {of.path}")
+    for kept_day in done.kept:
+        click.echo(f"{kept_day.day}  stays: {kept_day.reason}")
+    if not done.archived and not done.kept:
+        click.echo(f"no day is more than {days} days old")
+    return FINE
+
+
+@command("prune", "Take archived days away.", of=journal)
+@click.option(
+    "--older-than", "days", type=click.IntRange(min=0), required=True, metavar="DAYS", help="How old a day must be."
+)
+@click.option("--yes", is_flag=True, help="Do it; without, only say what would go.")
+@logs_option
+def prune(session: Session, days: int, yes: bool, logs: Path | None) -> int:
+    """Take away archived days that are more than DAYS old; without --yes, only say which."""
+    from engine.journal.retention import prune as prune_days
+    from engine.routing.listing import journal_in
+
+    found = prune_days(journal_in(_logs(session, logs)), days, datetime.now(UTC).date(), dry_run=not yes)
+    if session.as_json:
+        session.print_json({"removed" if yes else "would_remove": [str(path) for path in found]})
+        return FINE
+    for path in found:
+        click.echo(f"{'removed' if yes else 'would be removed'}: {path}")
+    if not found:
+        click.echo(f"no archived day is more than {days} days old")
+    elif not yes:
+        click.echo("nothing was removed; --yes does it")
+    return FINE
+
+
+@command("check", "Look for lost and broken lines of the journal.", of=journal)
+@logs_option
+def check_journal(session: Session, logs: Path | None) -> int:
+    """Look for lines that say no event, and for numbers that are missing or come twice."""
+    from engine.journal.reader import verify
+    from engine.printing import printable
+    from engine.routing.listing import journal_in
+
+    folder = journal_in(_logs(session, logs))
+    found = verify(folder)
+    if session.as_json:
+        findings = [
+            {"path": str(error.path), "line": error.line, "message": error.message, "help": error.help}
+            for error in found
+        ]
+        session.print_json({"journal": str(folder), "findings": findings})
+    else:
+        for error in found:
+            click.echo(printable(str(error).replace("\n", ";")))
+        click.echo(f"{folder}: {'nothing is missing' if not found else f'{len(found)} findings'}")
+    return FOUND if found else FINE
+
+
+@command("report", "Say what routing cost, and what it saved.")
+@span_options
+@click.option(
+    "--html", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write it as a page with plots."
+)
+@logs_option
+def report(session: Session, since_ms: int | None, until_ms: int | None, html: Path | None, logs: Path | None) -> int:
+    """Say what routing cost, beside three simple ways to route the same intents: by route, tier, regime and veto."""
+    from engine.journal.reader import read
+    from engine.routing.listing import between, journal_in, since_day
+    from engine.routing.report import READS, Report, report_json
+    from engine.routing.report_html import report_html
+    from engine.routing.report_pages import print_report
+
+    folder = journal_in(_logs(session, logs))
+    events = read(folder, since_day=since_day(since_ms), types=READS)
+    made = Report.of(between(events, since_ms, until_ms))
+    if html is not None:
+        html.write_text(report_html(made), encoding="utf-8")
+    if session.as_json:
+        session.print_json(report_json(made))
+    elif html is not None:
+        click.echo(str(html))
+    else:
+        print_report(session.console(), made)
+    return FINE
+
+
+@command("health", "Show how each symbol is routed now, and how that went.")
+@click.argument("symbol", required=False, metavar="[SYMBOL]")
+@logs_option
+def health(session: Session, symbol: str | None, logs: Path | None) -> int:
+    """Show the health of the router as of its last snapshot: all symbols, or SYMBOL with everything known of it."""
+    import msgspec
+
+    from engine.routing.health_pages import one_symbol, print_execution, print_health
+    from engine.routing.state_files import read_state
+
+    state = read_state(_logs(session, logs))
+    if symbol is None:
+        if session.as_json:
+            session.print_json(msgspec.to_builtins(state.router_health))
+        else:
+            print_health(session.console(), state.router_health)
+        return FINE
+    held = one_symbol(state, symbol)
+    if session.as_json:
+        session.print_json(msgspec.to_builtins(held))
+    else:
+        print_execution(session.console(), state.router_health, held)
+    return FINE
+
+
+@command("why", "Say why a symbol is never maker.")
+@click.argument("symbol", metavar="SYMBOL")
+@span_options
+@logs_option
+def why(session: Session, symbol: str, since_ms: int | None, until_ms: int | None, logs: Path | None) -> int:
+    """Say what stood against resting orders in SYMBOL: each veto, its cost, and how near it was to lifting."""
+    from engine.journal.reader import read
+    from engine.routing.listing import journal_in, since_day
+    from engine.routing.rulebooks import Rulebooks
+    from engine.routing.why import READS
+    from engine.routing.why import why as ask_why
+    from engine.routing.why_pages import print_why
+
+    place = _logs(session, logs)
+    events = read(journal_in(place), since_day=since_day(since_ms), types=READS)
+    answer = ask_why(events, symbol, since_ms, until_ms, Rulebooks(place).find)
+    if session.as_json:
+        session.print_json(answer.as_json())
+    else:
+        print_why(session.console(), answer)
+    return FINE if answer.intents else USAGE
+
+
+@sluice.group("telemetry", short_help="Carry measured effectiveness from one place to another.")
+@logs_option
+@home_option
+@json_option
+def telemetry(**_: Any) -> None:
+    """Carry measured effectiveness from one place to another."""
+
+
+@command("export", "Write what was measured into a file.", of=telemetry)
+@click.argument("file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--source", metavar="NAME", help="Whose samples these are, for people. Default: this machine.")
+@logs_option
+def export_telemetry(session: Session, file: Path, source: str | None, logs: Path | None) -> int:
+    """Write the samples of the last 7 days into FILE, for `telemetry import` or `run --telemetry`."""
+    import platform
+
+    import msgspec
+
+    from engine.routing.listing import journal_in
+    from engine.routing.telemetry import export
+
+    header = export(journal_in(_logs(session, logs)), file, source=source or platform.node() or "somewhere")
+    if session.as_json:
+        session.print_json({"file": str(file), **msgspec.to_builtins(header)})
+    else:
+        click.echo(f"{file}: what {header.source} measured")
+    return FINE
+
+
+@command("import", "Take measured effectiveness into the journal.", of=telemetry)
+@click.argument("file", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@logs_option
+def import_telemetry(session: Session, file: Path, logs: Path | None) -> int:
+    """Take the samples of FILE into the journal, for a session with a venue in another process (`run --venue`).
+
+    A session over a recorded or generated market has a journal of its own: start that with `run --telemetry FILE`.
+    """
+    from engine.routing.importing import import_telemetry as take_over
+
+    taken = take_over(_logs(session, logs), file)
+    counts = {symbol: len(samples) for symbol, samples in taken.telemetry.samples.items()}
+    if session.as_json:
+        session.print_json({"journal": str(taken.folder), "source": taken.telemetry.name, "samples": counts})
+    else:
+        told = ", ".join(f"{symbol} {count:,}" for symbol, count in counts.items())
+        click.echo(f"{taken.folder}: samples of {taken.telemetry.name}: {told or 'none'}")
     return FINE
 
 
@@ -470,13 +1159,17 @@ def findings(session: Session, code: str | None) -> int:
     return FINE
 
 
-@command("schema", "Print JSON Schemas of the YAML documents.")
-@click.argument("kind", type=click.Choice(["vocabulary", "policy", "ruleset", "profile"]), required=False)
+@command("schema", "Print JSON Schemas of the YAML documents and the journal.")
+@click.argument(
+    "kind",
+    type=click.Choice(["vocabulary", "policy", "ruleset", "profile", "windows", "journal"]),
+    required=False,
+)
 @click.option(
     "--write", "folder", type=click.Path(path_type=Path), metavar="DIR", help="Write KIND.json into DIR, or one a kind."
 )
 def schema(session: Session, kind: str | None, folder: Path | None) -> int:
-    """Print the JSON Schema of a kind of YAML document, for editors; without KIND, all of them by kind."""
+    """Print the JSON Schema of a kind of YAML document, for editors, or of the journal; without KIND, all by kind."""
     from engine.analysis.schemas import schemas, write_schemas
 
     found = schemas(kind)

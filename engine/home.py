@@ -41,6 +41,15 @@ def find_home(given: Path | None) -> Path:
     return here if (here / "profiles").is_dir() else shipped_home()
 
 
+def find_logs(home: Path) -> Path:
+    """Where sessions of a home write what they did, by default: `logs/` in it, else in the working directory.
+
+    The set inside an installed wheel is no place to write to, and a folder without `profiles/` is no home.
+    """
+    is_installed = home.resolve() == (Path(__file__).resolve().parent / "shipped")
+    return Path("logs") if is_installed or not (home / "profiles").is_dir() else home / "logs"
+
+
 def init_workspace(target: Path) -> list[Path]:
     """Copy the shipped rules, policies, profiles and schemas into `target`, and return the files written.
 

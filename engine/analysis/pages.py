@@ -24,6 +24,7 @@ from engine.analysis.show import (
     Shown,
     StepView,
     ValueView,
+    WindowView,
 )
 from engine.backends.decision import Decision, show_value
 from engine.language.printer import print_number
@@ -174,7 +175,7 @@ def _add_condition(node: Tree, look: ConditionLook) -> None:
 
 
 def print_overview(console: Console, view: Overview) -> None:
-    """Policies and rule sets, a line or two each."""
+    """Policies, rule sets and windows, a line or two each."""
     console.print(Text.assemble((view.profile, "bold"), f"  {view.version}"))
     _print_title(console, "policies")
     for policy in view.policies:
@@ -185,6 +186,10 @@ def print_overview(console: Console, view: Overview) -> None:
         sets = ", ".join(item.name for item in ruleset.sets)
         text = f"{ruleset.hit}, {counted(len(ruleset.rules), 'rule')}: sets {sets}"
         _print_entry(console, ruleset.name, text, _width(view.rulesets))
+    if view.windows:
+        _print_title(console, "windows")
+        for window in view.windows:
+            _print_entry(console, window.name, _counted_how(window), _width(view.windows))
     if view.disabled:
         _print_title(console, "disabled rules")
         for name, why in view.disabled.items():
@@ -207,6 +212,8 @@ def print_shown(console: Console, view: Shown) -> None:
         _print_set(console, view.ruleset)
     if view.rule is not None:
         _print_rule(console, view.rule)
+    for window in view.windows or ():
+        _print_window(console, window)
     if view.values is not None:
         _print_values(console, view.values)
 
@@ -271,6 +278,21 @@ def _print_rule(console: Console, view: RuleView) -> None:
         _print_values(console, view.values)
 
 
+def _print_window(console: Console, view: WindowView) -> None:
+    _print_title(console, f"window {view.name}", view.at)
+    _print_paragraph(console, view.doc)
+    _print_entry(console, "gives", view.type, 8)
+    _print_entry(console, "counts", _counted_how(view), 8)
+
+
+def _counted_how(view: WindowView) -> str:
+    """A window in words: `count of ack over 60 s where latency_ms > $quality.slow_ms, per symbol and venue`."""
+    measured = {"sum": f"sum of {view.of} of", "in_a_row": "in a row of"}.get(view.measure, f"{view.measure} of")
+    over = f" over {view.length}" if view.length is not None else ""
+    where = f" where {view.filter}" if view.filter is not None else ""
+    return f"{measured} {view.event}{over}{where}, per {' and '.join(view.per)}"
+
+
 def _condition_lines(view: ConditionView, indent: str = "") -> Iterator[str]:
     if view.kind == "leaf":
         yield f"{indent}{view.text}"
@@ -310,7 +332,7 @@ def _amount(view: ValueView) -> str:
     return f"{_value(view.value)}{unit}"
 
 
-def _width(views: Sequence[PolicyView] | Sequence[SetView]) -> int:
+def _width(views: Sequence[PolicyView] | Sequence[SetView] | Sequence[WindowView]) -> int:
     return min(max((len(view.name) for view in views), default=0), _MOST_NAME)
 
 

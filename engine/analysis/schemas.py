@@ -1,4 +1,7 @@
-"""JSON Schemas of the YAML documents, as an editor reads them; the shipped files name theirs in their first line."""
+"""JSON Schemas of the YAML documents, as an editor reads them, and of the journal's lines, for whoever reads those.
+
+The shipped documents name their schema in their first line.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from engine.analysis.request import RequestError
+from engine.journal.schema import journal_schema
 from engine.language.shapes import DOCUMENT_KINDS, json_schema
 
 
 def schemas(kind: str | None = None) -> dict[str, dict[str, Any]]:
     """The schema of a kind, or of all, by kind."""
-    return {name: json_schema(name) for name in DOCUMENT_KINDS if kind in (None, name)}
+    found = {name: json_schema(name) for name in DOCUMENT_KINDS if kind in (None, name)}
+    return found | {"journal": journal_schema()} if kind in (None, "journal") else found
 
 
 def write_schemas(folder: Path, found: dict[str, dict[str, Any]]) -> list[Path]:

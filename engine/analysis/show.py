@@ -1,4 +1,4 @@
-"""What a rulebook says: its policies and rule sets, one rule, one policy step by step, and values with their origins.
+"""What a rulebook says: policies, rule sets and windows, one rule, one policy step by step, values with their origins.
 
 Answers are plain frozen data; `pages` prints them and `as_plain` makes JSON of them.
 """
@@ -12,11 +12,11 @@ from typing import Any, Literal
 
 from engine.analysis.request import RequestError
 from engine.language import model
-from engine.language.build import FACTS
+from engine.language.build import FACTS, WINDOWS
 from engine.language.documents import ProfileDocument, ValueText, read_document
 from engine.language.findings import Findings, Span
-from engine.language.model import AllOf, AnyOf, Binding, Condition, Expression, Leaf, Policy, Rule, Step, walk
-from engine.language.printer import print_number, print_value
+from engine.language.model import AllOf, AnyOf, Binding, Condition, Expression, Leaf, Policy, Rule, Step, Window, walk
+from engine.language.printer import print_expression, print_number, print_value
 from engine.language.rulebook import Rulebook
 from engine.language.spelling import did_you_mean
 from engine.language.types import ChoiceType, FlagType, NumberType, TextType, Type, Value
@@ -132,6 +132,23 @@ class PolicyView:
 
 
 @dataclass(frozen=True, slots=True)
+class WindowView:
+    """A window: what it counts and the fact that it gives."""
+
+    name: str
+    type: str
+    doc: str
+    at: str
+    measure: str
+    of: str | None
+    event: str
+    filter: str | None
+    length: str | None
+    """In words, such as `60 s`; None where it looks back to the first event."""
+    per: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Overview:
     """Everything a profile runs, by name."""
 
@@ -139,6 +156,7 @@ class Overview:
     version: str
     policies: tuple[PolicyView, ...]
     rulesets: tuple[SetView, ...]
+    windows: tuple[WindowView, ...]
     disabled: Mapping[str, str]
     symbols: Mapping[str, tuple[str, ...]]
     """Symbol groups to their members."""
@@ -156,10 +174,11 @@ class Shown:
     ruleset: SetView | None = None
     rule: RuleView | None = None
     values: tuple[ValueView, ...] | None = None
+    windows: tuple[WindowView, ...] | None = None
 
 
 def overview(rulebook: Rulebook) -> Overview:
-    """All policies and rule sets."""
+    """All policies, rule sets and windows."""
     members: dict[str, list[str]] = {}
     for symbol, groups in rulebook.symbols.items():
         for group in groups:
@@ -169,13 +188,16 @@ def overview(rulebook: Rulebook) -> Overview:
         rulebook.version,
         tuple(_policy(policy) for policy in rulebook.policies.values()),
         tuple(_set(rulebook, step, None, with_values=False) for step in _steps(rulebook).values()),
+        tuple(_window(window) for window in rulebook.windows.values()),
         {name: origin.why for name, origin in rulebook.disabled.items()},
         {name: tuple(sorted(found)) for name, found in sorted(members.items())},
     )
 
 
 def show(rulebook: Rulebook, what: str | None, symbol: str | None = None) -> Shown:
-    """What bears the name `what`: a policy, a rule set, or a rule (`set.rule`); without a name, every value.
+    """What bears the name `what`: a policy, a rule set, a rule (`set.rule`), a window; without a name, every value.
+
+    `facts` and `windows` stand for the parameters of the vocabulary and for all windows.
 
     `symbol` chooses the values in force; without one, those for symbols in no group, and groups' own values beside.
 
@@ -194,6 +216,10 @@ def show(rulebook: Rulebook, what: str | None, symbol: str | None = None) -> Sho
         names = [name for name in rulebook.declarations if name.startswith(f"{what}.")]
         return dataclasses.replace(shown, values=tuple(_values(rulebook, names, symbol)))
     if policy is None and step is None:
+        if what == WINDOWS and rulebook.windows:
+            return _windows(shown, rulebook, list(rulebook.windows.values()), symbol)
+        if what in rulebook.windows:
+            return _windows(shown, rulebook, [rulebook.windows[what]], symbol)
         if what in rules:
             return dataclasses.replace(shown, rule=_rule(rulebook, *rules[what], symbol))
         if what in rulebook.declarations:
@@ -201,7 +227,7 @@ def show(rulebook: Rulebook, what: str | None, symbol: str | None = None) -> Sho
         if what in rulebook.disabled:
             origin = rulebook.disabled[what]
             raise RequestError(f"the rule `{what}` is disabled at {_at(origin.span)}", origin.why)
-        known = [*rulebook.policies, *steps, *rules, *rulebook.declarations]
+        known = [*rulebook.policies, *steps, *rules, *rulebook.declarations, *rulebook.windows]
         raise RequestError(
             f"`{rulebook.profile}` runs no policy, rule set or rule `{what}`",
             did_you_mean(what, known, "`show` without a name lists policies and rule sets"),
@@ -303,6 +329,29 @@ def _set(rulebook: Rulebook, step: Step, symbol: str | None, *, with_values: boo
         tuple(name for name in rulebook.disabled if name.startswith(f"{step.ruleset}.")),
         tuple(policy.name for policy in policies if any(one.ruleset == step.ruleset for one in policy.steps)),
         tuple(_values(rulebook, names, symbol)) if with_values else (),
+    )
+
+
+def _windows(shown: Shown, rulebook: Rulebook, windows: list[Window], symbol: str | None) -> Shown:
+    """Windows, and the values that they read."""
+    read = {name for window in windows for name in window.parameters()}
+    values = tuple(_values(rulebook, [name for name in rulebook.declarations if name in read], symbol))
+    return dataclasses.replace(shown, windows=tuple(_window(window) for window in windows), values=values or None)
+
+
+def _window(window: Window) -> WindowView:
+    length = None if window.length is None else f"{print_expression(window.length, qualified=True)} s"
+    return WindowView(
+        window.fact.name,
+        describe_type(window.fact.type),
+        " ".join(window.doc.split()),
+        _at(window.span),
+        window.measure,
+        window.of,
+        window.event,
+        None if window.filter is None else " ".join(window.filter.text.split()),
+        length,
+        tuple(sorted(window.per)),
     )
 
 

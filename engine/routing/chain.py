@@ -1,8 +1,7 @@
 """The chain an intent goes through: admission says how much of it may be sent, routing how.
 
-In: a facts object that holds every group known. Out: the decisions, in order. Each policy is handed what it reads, and
-routing what admission decided; what any of it means is for the rules. A fact that the vocabulary of the home does not
-declare is left out here: no rule could read it, and a home may well declare less than is measured.
+In: the groups of facts that are known. Out: the decisions, in order. Each policy is handed what it reads, and routing
+what admission decided; what any of it means is for the rules.
 """
 
 from __future__ import annotations
@@ -11,55 +10,92 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from engine.backends.decision import Decision
 from engine.backends.facts import DECISIONS
 from engine.book import Book
+from engine.routing.handing import Handing
 
-ADMISSION, ROUTING = "admission", "routing"
-"""The policies of the chain."""
+ADMISSION, ROUTING, WORKING = "admission", "routing", "working"
+"""The policies of the chain: how much, how, and what becomes of it."""
+
+CHAIN = (ADMISSION, ROUTING, WORKING)
+"""Policies without which nothing is routed: an order that nobody vets or looks after is not sent."""
+
+
+class MissingPolicyError(Exception):
+    """A profile lacks a policy of the chain."""
+
+    def __init__(self, profile: str, lacking: list[str]) -> None:
+        self.message = f"profile `{profile}` runs no policy `{'`, `'.join(lacking)}`: nothing can be routed without"
+        self.help = f"add it to `policies:` of profiles/{profile}.yaml"
+        super().__init__(f"{self.message}\n  {self.help}")
+
+
+class _Veto(msgspec.Struct, gc=False):
+    rule: str
+
+
+class Made(msgspec.Struct):
+    """A decision as its record has it. The record is written anyway, and reading it beats working everything out twice:
+    a decision's reason alone costs more than its whole record.
+    """
+
+    decision_id: str
+    reason: str
+    decided: dict[str, Any]
+    vetoes: list[_Veto]
+    record: msgspec.Raw = msgspec.Raw()
+
+    @classmethod
+    def of(cls, decision: Decision) -> Made:
+        """What was decided."""
+        record = decision.json().encode()
+        made = _READ(record)
+        made.record = msgspec.Raw(record)
+        return made
+
+    @property
+    def veto_ids(self) -> list[str]:
+        """The rules that vetoed, in order."""
+        return [veto.rule for veto in self.vetoes]
+
+
+_READ = msgspec.json.Decoder(Made).decode
 
 
 @dataclass(frozen=True, slots=True)
-class Routed:
+class ChainDecision:
     """What was decided on one intent."""
 
-    admission: Decision | None
-    """None where the profile runs no such policy."""
-    routing: Decision
+    admission: Made
+    routing: Made
 
 
 class Chain:
     """The chain of one book.
 
     Raises:
-        FactsError: if the profile runs no policy `routing`.
+        MissingPolicyError: if the profile does not run all of `CHAIN`.
 
     """
 
     def __init__(self, book: Book) -> None:
+        lacking = [policy for policy in CHAIN if policy not in book.policies]
+        if lacking:
+            raise MissingPolicyError(book.profile, lacking)
         self.book = book
-        self._admits = ADMISSION in book.policies
-        self._reads = {
-            name: {
-                group.name: frozenset((*(fact.name for fact in group.facts), "observed_at"))
-                for group in book.policy(name).groups
-            }
-            for name in ((ADMISSION, ROUTING) if self._admits else (ROUTING,))
-        }
+        self.handing = Handing(book)
 
-    def decide(self, facts: Mapping[str, Any]) -> Routed:
-        """Decide on one intent."""
-        admission = self.book.decide(ADMISSION, self._for(ADMISSION, facts)) if self._admits else None
-        admitted = {} if admission is None else {DECISIONS: {ADMISSION: admission.values}}
-        return Routed(admission, self.book.decide(ROUTING, self._for(ROUTING, {**facts, **admitted})))
-
-    def _for(self, policy: str, facts: Mapping[str, Any]) -> dict[str, Any]:
-        handed = {name: facts[name] for name in ("now", "symbol", "intent_id")}
-        for group, declared in self._reads[policy].items():
-            key = group.partition(".")[0]
-            held = facts.get(key)
-            if held is None or key == DECISIONS or held.keys() <= declared:
-                handed[key] = held
-            else:
-                handed[key] = {name: value for name, value in held.items() if name in declared}
-        return handed
+    def decide(
+        self, now_ms: int, symbol: str, intent_id: str, known: Mapping[str, Mapping[str, Any] | None]
+    ) -> ChainDecision:
+        """Decide on one intent; `known` holds its group `intent` as well."""
+        facts = self.handing.to(ADMISSION, now_ms, symbol, known)
+        facts["intent_id"] = intent_id
+        admission = Made.of(self.book.decide(ADMISSION, facts))
+        facts = self.handing.to(ROUTING, now_ms, symbol, known)
+        facts["intent_id"] = intent_id
+        facts[DECISIONS] = {ADMISSION: admission.decided}
+        return ChainDecision(admission, Made.of(self.book.decide(ROUTING, facts)))

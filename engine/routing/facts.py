@@ -1,8 +1,7 @@
-"""What is known of one symbol, as the facts object that policies read.
+"""What the market says of one symbol, as groups of facts.
 
-In: the symbol's quotes and trades in order of time, bars from before, and groups that others keep (account, telemetry,
-...). Out: for a moment and an intent, `{"now": ..., "symbol": ..., "market": {...}, "bars": {...}, ...}`. Every group
-observed here is dated by the venue's clock: `observed_at` is the time of the quote, or the close of the last bar.
+In: the symbol's quotes and trades in order of time, and bars from before. Out: for a moment, the groups `market` and
+`bars`. Each is dated by the venue's clock: `observed_at` is the time of the quote, or the close of the last bar.
 
 Nothing is judged: a crossed book, a side without orders, a bar of an hour ago are handed on as they are, and a value
 that there is none of is left out. Which of them are stale or invalid is for the vocabulary to say, and what that means
@@ -11,11 +10,11 @@ for the rules.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeAlias
 
 from engine.market import AtrRatio, Bar, MinuteBars, Quote, TopOfBook, Trade
+from engine.market.events import minute_of
 from engine.routing.shape import SessionShape
 
 Facts: TypeAlias = dict[str, Any]
@@ -23,8 +22,6 @@ Facts: TypeAlias = dict[str, Any]
 
 BarsOf: TypeAlias = Literal["prints", "mids"]
 """What one-minute bars are made of. Prints, as the venue's own bars are; mids for a symbol without prints."""
-
-_HOUR_MS = 3_600_000
 
 
 class SymbolFacts:
@@ -42,9 +39,10 @@ class SymbolFacts:
         self._bars_of: BarsOf = bars_of
         self._bars = MinuteBars(symbol, shape.max_flat_minutes)
         self._priced = False
+        bars = tuple(warm_up)
+        self._advanced_ms = bars[-1].close_time_ms + 1 if bars else 0
         self._atr = AtrRatio(shape.atr_short_bars, shape.atr_long_bars)
-        self._atr.warm_up(warm_up)
-        self._probes_ms: deque[int] = deque()
+        self._atr.warm_up(bars)
 
     def see_quote(self, quote: Quote) -> None:
         """Take the next quote."""
@@ -66,33 +64,22 @@ class SymbolFacts:
         if self._bars_of == "prints":
             self._see_price(trade.ts_ms, trade.price, trade.qty)
 
-    def count_probe(self, now_ms: int) -> None:
-        """A probe was granted."""
-        self._probes_ms.append(now_ms)
-
-    def facts(
-        self, now_ms: int, intent_id: str, intent: Mapping[str, Any], kept: Mapping[str, Mapping[str, Any]]
-    ) -> Facts:
-        """The facts object for an intent at a moment. `kept` are groups that others keep; one left out is absent."""
+    def groups(self, now_ms: int) -> dict[str, Facts | None]:
+        """The groups at a moment; None for one that is absent."""
+        self._advanced_ms = max(self._advanced_ms, minute_of(now_ms))
         for bar in self._bars.advance(now_ms):
             self._atr.add(bar)
-        return {
-            **kept,
-            "now": now_ms / 1000,
-            "symbol": self.symbol,
-            "intent_id": intent_id,
-            "intent": intent,
-            "market": self._market_group(),
-            "bars": self._bars_group(),
-            "windows": {**kept.get("windows", {}), **self._counted(now_ms)},
-        }
+        return {"market": self.market(), "bars": self._bars_group()}
 
     def _see_price(self, ts_ms: int, price: float, qty: float) -> None:
         self._priced = True
-        for bar in self._bars.add(ts_ms, price, qty):
+        # A feed may lag behind the clock that others go by, and a quote be older than the bars that a router begins
+        # with: such prices count for the minute that is being built.
+        for bar in self._bars.add(max(ts_ms, self._advanced_ms), price, qty):
             self._atr.add(bar)
 
-    def _market_group(self) -> Facts | None:
+    def market(self) -> Facts | None:
+        """The group `market` as it stands."""
         quote = self.book.quote
         if quote is None:
             return None
@@ -107,14 +94,6 @@ class SymbolFacts:
             return None
         values = {"atr_short": atr.atr_short, "atr_long": atr.atr_long, "atr_ratio": atr.ratio}
         return _known({"observed_at": atr.observed_at, **values})
-
-    def _counted(self, now_ms: int) -> Facts:
-        """The windows that this class keeps itself."""
-        probes = self._probes_ms
-        while probes and probes[0] <= now_ms - _HOUR_MS:
-            probes.popleft()
-        gap_s = None if self.last_event_ms is None else (now_ms - self.last_event_ms) / 1000
-        return _known({"feed_gap_s": gap_s, "probes_last_hour": float(len(probes))})
 
 
 def _known(values: Mapping[str, Any]) -> Facts:

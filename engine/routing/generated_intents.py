@@ -1,8 +1,9 @@
 """Intents of a strategy for one symbol, made up from a seed: what it wants to trade, and when.
 
 In: a seed, a symbol, and at each moment the book and the position. Out: the wait to the next intent, and `intent`
-groups. Most ask to rest at the touch; some are exits, some leave out a price or a quantity, some are market orders,
-some are too large for any account of that size, and some so small that they would serve as probes.
+groups. Most want to be executed at whatever the market gives and ask to rest at the touch first; some name a limit a
+little beyond the market, some are exits, some leave out a price or a quantity, some are too large for any account of
+that size, and some so small that they would serve as probes.
 """
 
 from __future__ import annotations
@@ -17,17 +18,20 @@ from typing import Any
 class IntentMix:
     """How often which kind of intent comes (shares of 1), and how large they are."""
 
-    exits: float = 0.05
+    exits: float = 0.15
     """Reduce-only; half of them for the whole position."""
     not_resting: float = 0.05
-    """Does not ask to rest; half of them market orders."""
-    without_price: float = 0.03
+    """Does not ask to rest."""
+    without_price: float = 0.02
     """Asks to rest, and says no price to rest at."""
-    without_qty: float = 0.03
+    without_qty: float = 0.02
     """Asks to rest, and gives no quantity to rest, or 0."""
-    too_large: float = 0.03
+    limits: float = 0.1
+    """Names a limit price, up to `limit_beyond_bps` through the market."""
+    limit_beyond_bps: float = 5.0
+    too_large: float = 0.02
     """Worth 20 to 40 % of the account."""
-    small: float = 0.15
+    small: float = 0.2
     """Worth 20 to 95 USD."""
     usual_nav_share: float = 0.003
     """Median value of the others as a share of the account."""
@@ -50,28 +54,28 @@ class GeneratedIntents:
         """The next `intent` group, against the last known touch and the position (short is negative)."""
         rng, mix = self._rng, self._mix
         kind, half = rng.random(), rng.random() < 0.5
+        beyond = 1 + rng.uniform(0.0, mix.limit_beyond_bps) / 1e4
+        is_limit = rng.random() < mix.limits
         side = rng.choice(("buy", "sell"))
         qty = self._qty((bid + ask) / 2)
         if exits := kind < mix.exits and position_qty != 0.0:
             side = "sell" if position_qty > 0.0 else "buy"
             qty = abs(position_qty) if half else abs(position_qty) / 2
-        price = bid if side == "buy" else ask
         intent = {
             "side": side,
             "qty": qty,
-            "price": price,
-            "order_type": "limit",
+            "order_type": "limit" if is_limit else "market",
             "maker_requested": True,
-            "maker_price": price,
+            "maker_price": bid if side == "buy" else ask,
             "maker_qty": qty,
             "reduce_only": exits,
         }
+        if is_limit:
+            intent["price"] = float(f"{ask * beyond if side == 'buy' else bid / beyond:.10g}")
         kind -= mix.exits
         if 0.0 <= kind < mix.not_resting:
             intent["maker_requested"] = False
-            if half:
-                intent["order_type"] = "market"
-                del intent["price"], intent["maker_price"], intent["maker_qty"]
+            del intent["maker_price"], intent["maker_qty"]
         kind -= mix.not_resting
         if 0.0 <= kind < mix.without_price:
             del intent["maker_price"]

@@ -1,121 +1,224 @@
-"""A session: a market goes by, a strategy sends intents, and each is decided on what is known at its moment.
+"""A session: a market goes by, strategies send intents, and the router works them at a venue, all in one loop.
 
-In: a book, a market and the session's numbers. Out: one `Step` an intent, in order of time. Time is the venue's: the
-clock of the session stands at the event that the feed gives next, so nothing is decided with knowledge of what comes
-after, and a run depends on its inputs alone. An intent at some millisecond sees every event of that millisecond.
-
-The market is what the source says; intents and the groups in `GENERATED` come from the seed.
+In: a desk, its venue, a market, and a source of intents. Out: a journal, and an `Ending` that says how it ended. There
+are two drivers. `Embedded` runs over a recorded or generated market with a venue inside this process: time is the
+market's, nothing is decided with knowledge of what comes after, and the same inputs write the same journal. What falls
+on one millisecond happens in this order: the market, the venue's messages, what the router waits for, intents.
+`Remote` runs with a venue in another process, whose time and market it takes as they come.
 """
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
 
-from engine.book import Book
-from engine.market import Quote, Trade
-from engine.routing.chain import Chain, Routed
-from engine.routing.facts import SymbolFacts
-from engine.routing.generated_intents import GeneratedIntents
-from engine.routing.generated_state import GeneratedState
-from engine.routing.generated_telemetry import GeneratedTelemetry
-from engine.routing.shape import SessionShape
-from engine.routing.source import MarketSource
+import msgspec
 
-GENERATED = ("intent", "telemetry", "account", "risk", "tuning", "windows", "signal")
-"""The groups that are made up here. Of `windows`, the silence of the feed and the probes are measured."""
+from engine.journal.events import SessionEnded, SessionStarted
+from engine.market import Event, Quote, Trade
+from engine.routing.desk import NEVER_MS, Desk
+from engine.routing.strategy import IntentSource
+from engine.venues.remote import RemoteVenue
+from engine.venues.venue import EmbeddedVenue
 
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One intent and what was decided on it."""
-
-    now_ms: int
-    symbol: str
-    spread_bps: float | None
-    """Of the last quote, however old."""
-    routed: Routed
+_LONGEST_WAIT_S = 0.25  # of real time, for a venue that says nothing: a stop is noticed by then
+_MOST_SILENT_S = 5.0  # of real time, from a venue that is to cancel what rests before the session ends
+_MOST_AT_ONCE = 2_000  # events of a market taken before the venue's messages are looked at again
 
 
-class Session:
-    """One run over a market; iterate it once."""
+@dataclass(slots=True)
+class Stop:
+    """Ask a session to end: it cancels what rests, waits until that is done, and reports."""
 
-    def __init__(self, book: Book, market: MarketSource, shape: SessionShape) -> None:
-        self.book = book
-        self.market = market
-        self.shape = shape
-        self.quotes: Counter[str] = Counter()
-        """Seen so far, by symbol."""
-        self.trades: Counter[str] = Counter()
-        self._chain = Chain(book)
-        self._strategies = {symbol: _Strategy(symbol, market, shape) for symbol in market.feed.symbols}
+    reason: str = ""
 
-    def __iter__(self) -> Iterator[Step]:
-        strategies, quotes, trades = self._strategies, self.quotes, self.trades
-        quotes_left = self.shape.limit_quotes
-        due: list[tuple[int, str]] = []  # the next intent of every symbol that is awake
-        awake: set[str] = set()
-        for event in self.market.feed:
-            now_ms = event.ts_ms
-            while due and due[0][0] < now_ms:
-                at_ms, symbol = heapq.heappop(due)
-                strategy = strategies[symbol]
-                if strategy.is_asleep(at_ms):
-                    awake.remove(symbol)
-                    continue
-                yield strategy.step(at_ms, self._chain)
-                heapq.heappush(due, (at_ms + strategy.intents.wait_ms(), symbol))
-            symbol = event.symbol
-            strategy = strategies[symbol]
-            if event.__class__ is Quote:
-                if quotes_left is not None:
-                    if quotes_left == 0:
-                        return
-                    quotes_left -= 1
-                quotes[symbol] += 1
-                strategy.facts.see_quote(event)
-            elif event.__class__ is Trade:
-                trades[symbol] += 1
-                strategy.facts.see_trade(event)
-            if symbol not in awake and strategy.facts.last_price is not None:
-                awake.add(symbol)
-                heapq.heappush(due, (now_ms + strategy.intents.wait_ms(), symbol))
+    def __call__(self, reason: str = "stopped") -> None:
+        """Ask for it; the first reason counts."""
+        self.reason = self.reason or reason
 
 
-class _Strategy:
-    """One symbol: its facts, and everything about it that is generated."""
+@dataclass(slots=True)
+class Ending:
+    """How a session ended."""
 
-    def __init__(self, symbol: str, market: MarketSource, shape: SessionShape) -> None:
-        self.symbol = symbol
-        self.facts = SymbolFacts(
-            symbol, shape, bars_of=market.bars_of(symbol), warm_up=market.feed.warm_up[symbol].bars
-        )
-        self.intents = GeneratedIntents(shape.seed, symbol, shape.every_s, shape.nav_usd)
-        self._state = GeneratedState(shape.seed, symbol, shape.nav_usd)
-        self._telemetry = GeneratedTelemetry(shape.seed, symbol)
-        self._asleep_after_ms = shape.asleep_after_s * 1000
-        self._sent = 0
+    reason: str = ""
+    quotes: Counter[str] = field(default_factory=Counter)
+    """Seen, by symbol."""
+    trades: Counter[str] = field(default_factory=Counter)
+    first_ms: int | None = None
+    last_ms: int = 0
+    left_open: int = 0
+    """Intents whose orders were not gone in time; the next session takes them up."""
 
-    def is_asleep(self, now_ms: int) -> bool:
-        """Whether the feed has been silent for so long that the strategy waits for it."""
-        last_ms = self.facts.last_event_ms
-        return last_ms is None or now_ms - last_ms > self._asleep_after_ms
 
-    def step(self, now_ms: int, chain: Chain) -> Step:
-        """Send the next intent and decide on it."""
-        facts, quote, price = self.facts, self.facts.book.quote, self.facts.last_price
-        assert price is not None, "a symbol wakes with its first price"
-        now = now_ms / 1000
-        kept = self._state.groups(now, price)
-        telemetry = self._telemetry.at(now)
-        if telemetry is not None:
-            kept["telemetry"] = telemetry
-        bid, ask = (price, price) if quote is None else (quote.bid or price, quote.ask or price)
-        intent = self.intents.intent(bid, ask, kept["account"]["position_qty"])
-        self._sent += 1
-        routed = chain.decide(facts.facts(now_ms, f"{self.symbol}-{self._sent:06}", intent, kept))
-        if routed.routing.values.get("probe") is True:
-            facts.count_probe(now_ms)
-        return Step(now_ms, self.symbol, facts.book.spread_bps, routed)
+class _Session:
+    """What both drivers share."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        intents: IntentSource,
+        started: SessionStarted,
+        *,
+        limit_quotes: int | None = None,
+        end_with_intents: bool = False,
+        stop: Stop | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        """`started` is the first event to write, at whatever time that is. `progress` is told the time now and then."""
+        self.desk = desk
+        self.ending = Ending()
+        self.stop = stop or Stop()
+        self._intents = intents
+        self._started = started
+        self._quotes_left = NEVER_MS if limit_quotes is None else limit_quotes
+        self._end_with_intents = end_with_intents
+        self._progress = progress
+        self._due_ms = NEVER_MS
+
+    def _begin(self, ts_ms: int) -> None:
+        self.ending.first_ms = self.ending.last_ms = ts_ms
+        self.desk.router.now_ms = max(self.desk.router.now_ms, ts_ms)
+        self.desk.router.emit(msgspec.structs.replace(self._started, ts_ms=ts_ms))
+        self.desk.start(ts_ms)
+        self.desk.settle()
+        self._due_ms = self._next_ms()  # which is not before the market's first moment
+
+    def _is_enough(self, event: Event) -> bool:
+        """Count an event; True if it is one too many, and the session is to end."""
+        kind = event.__class__
+        if kind is Quote:
+            if self._quotes_left == 0:
+                self.stop("limit_quotes")
+                return True
+            self._quotes_left -= 1
+            self.ending.quotes[event.symbol] += 1
+        elif kind is Trade:
+            self.ending.trades[event.symbol] += 1
+        return False
+
+    def _at(self, now_ms: int) -> None:
+        """Everything that is due at a moment."""
+        desk = self.desk
+        desk.hear(now_ms)
+        for request, place in self._intents.take(now_ms):
+            desk.router.on_request(request, now_ms, place)
+        desk.settle()
+        self.ending.last_ms = max(self.ending.last_ms, now_ms)
+        self._due_ms = self._next_ms()
+        if self._end_with_intents and self._intents.next_ms() is None and not desk.router.ledger.works:
+            self.stop("intents_ended")
+        if self._progress is not None:
+            self._progress(now_ms)
+
+    def _next_ms(self) -> int:
+        """When something is due; what is overdue is due now, after everything else of this millisecond."""
+        intents_ms = self._intents.next_ms()
+        desk_ms = self.desk.next_ms()
+        due_ms = desk_ms if intents_ms is None or desk_ms < intents_ms else intents_ms
+        return max(due_ms, self.ending.last_ms)
+
+    def _withdraw(self) -> int:
+        """The session is to end: end every intent. Returns when it stops waiting for that."""
+        desk, ending = self.desk, self.ending
+        ending.reason = self.stop.reason or "market_ended"
+        desk.router.on_time(ending.last_ms)
+        desk.router.cancel_all("session_ended")
+        desk.settle()
+        return ending.last_ms + desk.around.shape.close_within_ms
+
+    def _conclude(self) -> Ending:
+        desk, ending = self.desk, self.ending
+        ending.left_open = len(desk.router.ledger.works)
+        desk.close(ending.last_ms)
+        counts = {
+            "quotes": ending.quotes.total(),
+            "trades": ending.trades.total(),
+            "left_open": ending.left_open,
+        }
+        desk.router.emit(SessionEnded(ts_ms=ending.last_ms, reason=ending.reason, counts=counts))
+        desk.settle()
+        return ending
+
+
+class Embedded(_Session):
+    """A session over a market of its own."""
+
+    async def run(self, events: AsyncIterator[Event], venue: EmbeddedVenue) -> Ending:
+        """Run to the end of the market, or until somebody stops it."""
+        desk, intents, ending, stop = self.desk, self._intents, self.ending, self.stop
+        see_venue, see_desk, see_intents, router = venue.see, desk.see, intents.see, desk.router
+        async for event in events:
+            ts_ms = event.ts_ms
+            if ending.first_ms is None:
+                self._begin(ts_ms)
+            if stop.reason or self._is_enough(event):
+                break
+            while self._due_ms < ts_ms:
+                self._at(self._due_ms)
+            ending.last_ms = ts_ms
+            see_venue(event)
+            see_desk(event)
+            see_intents(event)
+            if router.is_dirty:
+                desk.settle()
+                self._due_ms = self._next_ms()
+            else:
+                intents_ms = intents.next_ms()
+                if intents_ms is not None and intents_ms < self._due_ms:
+                    self._due_ms = max(intents_ms, ts_ms)
+        if ending.first_ms is None:
+            return ending
+        within_ms = self._withdraw()
+        while desk.router.ledger.works:
+            due_ms = max(desk.next_ms(), ending.last_ms)
+            if due_ms > within_ms:
+                break
+            desk.hear(due_ms)
+            desk.settle()
+            ending.last_ms = due_ms
+        return self._conclude()
+
+
+class Remote(_Session):
+    """A session with a venue in another process."""
+
+    async def run(self, venue: RemoteVenue) -> Ending:
+        """Run to the end of the venue's market, or until somebody stops it."""
+        self._begin(venue.now_ms())
+        while not self.stop.reason and not venue.is_over:
+            await venue.wait(_LONGEST_WAIT_S)
+            self._take(venue)
+        within_ms = self._withdraw()
+        silent_s = 0.0  # the time of a venue that is gone stands still
+        while self.desk.router.ledger.works and venue.now_ms() <= within_ms and silent_s < _MOST_SILENT_S:
+            silent_s = 0.0 if await venue.wait(_LONGEST_WAIT_S) else silent_s + _LONGEST_WAIT_S
+            self._take(venue, intents=False)
+        return self._conclude()
+
+    def _take(self, venue: RemoteVenue, *, intents: bool = True) -> None:
+        """What has come."""
+        desk = self.desk
+        for _ in range(_MOST_AT_ONCE):
+            event = venue.poll()
+            if event is None:
+                break
+            if self._is_enough(event):
+                return
+            while self._due_ms < event.ts_ms:
+                self._at(self._due_ms)
+            self.ending.last_ms = max(self.ending.last_ms, event.ts_ms)
+            desk.see(event)
+            self._intents.see(event)
+            if desk.router.is_dirty:
+                desk.settle()
+                self._due_ms = self._next_ms()
+        now_ms = max(venue.now_ms(), self.ending.last_ms)
+        if intents:
+            self._at(now_ms)
+        else:
+            desk.hear(now_ms)
+            desk.settle()
+            self.ending.last_ms = now_ms
+        desk.router.commit()  # an fsync may be due, though there is nothing new

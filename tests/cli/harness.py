@@ -14,11 +14,23 @@ import cli
 
 HOME = Path(__file__).resolve().parent / "home"
 GOLDEN = HOME.parent / "golden"
-COMMANDS = ("check", "decide", "explain", "findings", "init", "run", "schema", "show")
+COMMANDS = (
+    *("check", "decide", "explain", "findings", "health", "init", "journal", "paper", "report", "run", "schema"),
+    *("show", "telemetry", "why"),
+)
+NESTED = (
+    ("journal", "archive"),
+    ("journal", "check"),
+    ("journal", "prune"),
+    ("telemetry", "export"),
+    ("telemetry", "import"),
+)
+"""Commands of a group."""
 
 CASES: dict[str, tuple[str, ...]] = {
     "help": ("--help",),
     **{f"help_{name}": (name, "--help") for name in COMMANDS},
+    **{f"help_{group}_{name}": (group, name, "--help") for group, name in NESTED},
     "check": ("check",),
     "decide": ("decide", "-p", "live", "taker.json"),
     "decide_several": ("decide", "-p", "live", "several.csv"),

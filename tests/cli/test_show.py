@@ -10,7 +10,7 @@ import yaml
 from engine.home import shipped_home
 from tests.cli.harness import HOME, sluice
 
-KINDS = ("vocabulary", "policy", "ruleset", "profile")
+KINDS = ("vocabulary", "policy", "ruleset", "profile", "windows", "journal")
 SCHEMAS = Path(__file__).resolve().parents[2] / "docs" / "schema"
 
 
@@ -66,6 +66,30 @@ def test_a_rule_shows_its_condition_as_nested() -> None:
     assert rule["on_unknown"] == "skip"
 
 
+def test_windows_show_what_they_count_and_the_values_they_read() -> None:
+    asked = ("--home", str(shipped_home()), "-p", "prod")
+    listed = shown(*asked)["windows"]
+    assert isinstance(listed, list)
+    assert [view["name"] for view in listed] == [
+        "post_only_rejects_60s",
+        "slow_acks_60s",
+        "fallbacks_in_a_row",
+        "probes_last_hour",
+    ]
+    assert shown(*asked, "windows")["windows"] == listed
+    found = shown(*asked, "slow_acks_60s")
+    assert found["windows"] == [view for view in listed if view["name"] == "slow_acks_60s"]
+    assert isinstance(found["values"], list)
+    assert [value["name"] for value in found["values"]] == ["quality.degraded_ack_ms"]
+    page = " ".join(sluice("show", *asked, "windows").output.split())
+    assert "count of ack over 60 s where latency_ms >= $quality.degraded_ack_ms, per symbol and venue" in page
+    assert "in a row of maker_attempt where fallback, per symbol and venue" in page
+    assert "post_only_rejects_60s count of post_only_reject over 60 s" in " ".join(
+        sluice("show", *asked).output.split()
+    )
+    assert "did you mean `slow_acks_60s`?" in sluice("show", *asked, "slow_ack_60s").output
+
+
 def test_a_disabled_rule_says_where_and_why() -> None:
     result = sluice("show", "-p", "trial", "gates.closed")
     assert result.exit_code == 2
@@ -119,11 +143,8 @@ def test_the_schema_in_docs_is_current(kind: str, tmp_path: Path) -> None:
 
 
 def kind_of(path: Path) -> str:
-    return (
-        "vocabulary"
-        if path.name == "facts.yaml"
-        else {"policies": "policy", "rules": "ruleset", "profiles": "profile"}[path.parent.name]
-    )
+    by_folder = {"policies": "policy", "rules": "ruleset", "profiles": "profile"}
+    return {"facts.yaml": "vocabulary", "windows.yaml": "windows"}.get(path.name, by_folder[path.parent.name])
 
 
 def documents(home: Path) -> list[Path]:
@@ -150,6 +171,7 @@ def test_shipped_documents_name_their_schema_and_validate_as_an_editor_reads_the
         ("policy", {"policy": "x", "reads": ["a"], "steps": [], "decides": ["b"]}),
         ("profile", {"profile": "x", "values": {"a.b": {"why": "no value"}}}),
         ("vocabulary", {"groups": {"g": {"facts": {"f": {"type": "numbr"}}}}}),
+        ("windows", {"events": {"e": {}}, "windows": {"f": {"event": "e", "measure": "count", "per": ["desk"]}}}),
     ],
 )
 def test_a_document_of_the_wrong_shape_does_not_validate(kind: str, document: object) -> None:
@@ -173,12 +195,9 @@ def test_init_makes_a_workspace_once(tmp_path: Path) -> None:
     assert result.exit_code == 0
     written = json.loads(result.output)["written"]
     assert len([name for name in written if name.endswith(".yaml")]) == len(documents(tmp_path / "my desk")) > 40
-    assert [Path(name).stem for name in written if name.endswith(".json")] == [
-        "policy",
-        "profile",
-        "ruleset",
-        "vocabulary",
-    ]
+    assert [Path(name).name for name in written if name.endswith(".json")] == sorted(
+        path.name for path in SCHEMAS.glob("*.json")
+    )
     result = sluice("init", "my desk", cwd=tmp_path)
     assert result.exit_code == 2
     assert "already there" in result.output

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from engine.market import Bar, Event, Quote
@@ -36,8 +34,24 @@ def builder(
     return built
 
 
-def facts(built: SymbolFacts, after_ms: int, **kept: Facts) -> Facts:
-    return built.facts(START_MS + after_ms, "i-1", {"side": "buy"}, kept)
+def market(built: SymbolFacts, after_ms: int) -> Facts:
+    found = built.groups(START_MS + after_ms)["market"]
+    assert found is not None
+    return found
+
+
+def bars(built: SymbolFacts, after_ms: int) -> Facts:
+    found = built.groups(START_MS + after_ms)["bars"]
+    assert found is not None
+    return found
+
+
+def vetoes(built: SymbolFacts, after_ms: int) -> dict[str, Facts]:
+    """What the shipped rules say of the book, by rule: what their first leaf saw."""
+    now_ms = START_MS + after_ms
+    given = {"now": now_ms / 1000, "symbol": SYMBOL, "market": built.groups(now_ms)["market"]}
+    record = shipped("prod").decide("routing", given).record()
+    return {veto["rule"]: veto["leaves"][0]["saw"] for veto in record["vetoes"] if veto["leaves"]}
 
 
 def bar(minute: int, low: float, high: float, close: float) -> Bar:
@@ -45,10 +59,8 @@ def bar(minute: int, low: float, high: float, close: float) -> Bar:
     return Bar(SYMBOL, open_ms, close, high, low, close, 1.0, open_ms + 59_999)
 
 
-def test_the_book_is_dated_by_the_venue_and_not_by_the_intent() -> None:
-    made = facts(builder(quote(0, 99.0, 100.0), quote(1_234, 99.9, 100.1)), 9_000)
-    assert made["now"] == START + 9.0
-    assert made["market"] == {
+def test_the_book_is_dated_by_the_venue_and_not_by_the_moment() -> None:
+    assert market(builder(quote(0, 99.0, 100.0), quote(1_234, 99.9, 100.1)), 9_000) == {
         "observed_at": START + 1.234,
         "bid": 99.9,
         "ask": 100.1,
@@ -59,45 +71,38 @@ def test_the_book_is_dated_by_the_venue_and_not_by_the_intent() -> None:
     }
 
 
-def test_moment_intent_and_groups_kept_by_others_are_handed_on() -> None:
-    kept = {"nav_usd": 5.0}
-    made = facts(builder(quote(0, 99.0, 101.0)), 0, account=kept)
-    assert (made["symbol"], made["intent_id"], made["intent"]) == (SYMBOL, "i-1", {"side": "buy"})
-    assert made["account"] is kept
-
-
 def test_what_was_never_seen_is_absent() -> None:
-    made = facts(builder(), 0)
-    assert made["market"] is None
-    assert made["bars"] is None
-    assert made["windows"] == {"probes_last_hour": 0.0}
+    assert builder().groups(START_MS) == {"market": None, "bars": None}
+
+
+def test_a_market_without_quotes_has_the_price_of_its_last_print() -> None:
+    built = builder(trade(0, 100.0), trade(10, 101.0))
+    assert (built.last_price, built.last_event_ms) == (101.0, START_MS + 10)
+    built.see_quote(quote(20, 99.0, 100.0))
+    built.see_trade(trade(30, 101.0))
+    assert (built.last_price, built.last_event_ms) == (99.5, START_MS + 30), "from then on it is the mid"
 
 
 @pytest.mark.parametrize(("bid", "ask", "left"), [(0.0, 100.0, "ask"), (100.0, 0.0, "bid")])
 def test_an_empty_side_has_no_price_and_makes_no_mid(bid: float, ask: float, left: str) -> None:
-    market = facts(builder(quote(0, bid, ask)), 0)["market"]
-    assert set(market) == {"observed_at", "bid_qty", "ask_qty", left}
+    assert set(market(builder(quote(0, bid, ask)), 0)) == {"observed_at", "bid_qty", "ask_qty", left}
 
 
 def test_a_crossed_book_is_handed_on_as_it_is_and_the_vocabulary_refuses_it() -> None:
-    made = facts(builder(quote(0, 101.0, 100.0)), 500)
-    assert made["market"]["spread_bps"] < 0
-    decision = shipped("prod").decide("routing", {key: made[key] for key in ("now", "symbol", "market")})
-    (veto,) = [veto for veto in decision.record()["vetoes"] if veto["rule"] == "hard_gates.book_missing"]
-    assert veto["leaves"][0]["saw"] == {"bid": {"missing": "invalid"}}
+    built = builder(quote(0, 101.0, 100.0))
+    assert market(built, 500)["spread_bps"] < 0
+    assert vetoes(built, 500)["hard_gates.book_missing"] == {"bid": {"missing": "invalid"}}
 
 
 def test_the_age_of_a_book_decides_and_exactly_the_limit_is_fresh() -> None:
     built = builder(quote(0, 99.99, 100.01))
     for after_ms, stale in ((2_000, False), (2_001, True)):
-        made = facts(built, after_ms)
-        decision = shipped("prod").decide("routing", {key: made[key] for key in ("now", "symbol", "market")})
-        assert ("hard_gates.book_missing" in decision.vetoes) is stale
+        assert ("hard_gates.book_missing" in vetoes(built, after_ms)) is stale
 
 
 def test_atr_of_prints_by_hand() -> None:
     # Minute 0: high 102, low 100 (the first mid), no close before: 2. Minute 1: high 103, low 99: 4; its close is 99.
-    made = facts(builder(*TWO_MINUTES), 121_000)["bars"]
+    made = bars(builder(*TWO_MINUTES), 121_000)
     assert made == {
         "observed_at": START + 120.0,
         "atr_short": 4.0 / 99.0,
@@ -108,40 +113,40 @@ def test_atr_of_prints_by_hand() -> None:
 
 def test_a_bar_counts_from_the_moment_it_closes() -> None:
     built = builder(*TWO_MINUTES)
-    before = facts(built, 119_999)["bars"]
+    before = bars(built, 119_999)
     assert before["observed_at"] == START + 60.0
     assert "atr_long" not in before
     assert "atr_ratio" not in before
-    assert facts(built, 120_000)["bars"]["observed_at"] == START + 120.0
+    assert bars(built, 120_000)["observed_at"] == START + 120.0
 
 
 def test_mids_make_the_bars_of_a_symbol_without_prints() -> None:
     mids = (100.0, 102.0, 101.0, 103.0, 99.0)
     times = (0, 2_000, 59_999, 60_000, 61_000)
     built = builder(*(quote(at, mid - 0.5, mid + 0.5) for at, mid in zip(times, mids, strict=True)), bars_of="mids")
-    assert facts(built, 120_000)["bars"]["atr_short"] == 4.0 / 99.0
+    assert bars(built, 120_000)["atr_short"] == 4.0 / 99.0
 
 
 def test_quotes_do_not_move_bars_of_prints() -> None:
     wild = [quote(at, 50.0, 200.0) for at in range(62_000, 119_000, 1_000)]
-    assert facts(builder(*TWO_MINUTES, *wild), 120_000)["bars"] == facts(builder(*TWO_MINUTES), 120_000)["bars"]
+    assert bars(builder(*TWO_MINUTES, *wild), 120_000) == bars(builder(*TWO_MINUTES), 120_000)
 
 
 def test_bars_from_before_carry_over_without_a_hole_even_if_the_first_print_is_late() -> None:
     warm = (bar(-2, 99.0, 101.0, 100.0), bar(-1, 99.0, 101.0, 100.0))
     built = builder(quote(10, 99.5, 100.5), trade(61_000, 100.0), warm_up=warm)
-    made = facts(built, 120_000)["bars"]
+    made = bars(built, 120_000)
     assert made["observed_at"] == START + 120.0
     assert made["atr_long"] == 0.0, "a quiet minute, then one print at the same price"
 
 
 def test_a_market_unseen_for_long_starts_its_atr_anew() -> None:
     built = builder(*TWO_MINUTES)
-    assert "atr_long" in facts(built, 240_000)["bars"], "two flat minutes are a quiet market"
-    late = facts(built, 1_000_000)["bars"]
+    assert "atr_long" in bars(built, 240_000), "two flat minutes are a quiet market"
+    late = bars(built, 1_000_000)
     assert late["observed_at"] == START + 240.0, "and after that nothing closes: the group goes stale by its date"
     built.see_trade(trade(1_000_001, 150.0))
-    anew = facts(built, 1_020_000)["bars"]
+    anew = bars(built, 1_020_000)
     assert set(anew) == {"observed_at", "atr_short"}
     assert anew["atr_short"] == 0.0
 
@@ -151,32 +156,16 @@ def test_atr_does_not_depend_on_how_often_it_is_asked_for() -> None:
     for event in TWO_MINUTES:
         for after_ms in range(0, event.ts_ms - START_MS, 7_000):
             if often.last_event_ms is not None and START_MS + after_ms > often.last_event_ms:
-                facts(often, after_ms)
+                often.groups(START_MS + after_ms)
         if isinstance(event, Quote):
             often.see_quote(event)
         else:
             often.see_trade(event)
-    assert facts(often, 130_000)["bars"] == facts(builder(*TWO_MINUTES), 130_000)["bars"]
-
-
-def test_windows_hold_the_silence_of_the_feed_and_the_probes_of_an_hour() -> None:
-    built = builder(quote(0, 99.0, 101.0), trade(500, 100.0))
-    for after_ms in (0, 1_000, 2_000):
-        built.count_probe(START_MS + after_ms)
-    kept: dict[str, Any] = {"maker_paused": True}
-    assert facts(built, 4_000, windows=kept)["windows"] == {
-        "maker_paused": True,
-        "feed_gap_s": 3.5,
-        "probes_last_hour": 3.0,
-    }
-    assert facts(built, 3_600_999)["windows"]["probes_last_hour"] == 2.0
-    assert facts(built, 3_601_000)["windows"]["probes_last_hour"] == 1.0
-    assert kept == {"maker_paused": True}, "what others keep is not written to"
+    assert bars(often, 130_000) == bars(builder(*TWO_MINUTES), 130_000)
 
 
 def test_every_fact_built_is_declared_by_the_shipped_vocabulary() -> None:
     groups = shipped("prod").rulebook.groups
-    made = facts(builder(*TWO_MINUTES), 130_000)
-    for group in ("market", "bars", "windows"):
-        declared = {fact.name for fact in groups[group].facts} | {"observed_at"}
-        assert set(made[group]) <= declared
+    for name, made in builder(*TWO_MINUTES).groups(START_MS + 130_000).items():
+        assert made is not None
+        assert set(made) <= {fact.name for fact in groups[name].facts} | {"observed_at"}
