@@ -24,7 +24,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --require-hashes --no-build-isol
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
 
-run: $(VENV)/.run-stamp $(VENV)/.project-stamp ## decide over market data and show it (ARGS="…")
+run: $(VENV)/.run-stamp $(VENV)/.project-stamp ## a trading session on a paper venue, and what it saved (ARGS="…")
 	$(BIN)/python cli.py run $(ARGS)
 
 test: lint ## what a change must pass: lint and types, then the tests (ARGS="…")

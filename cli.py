@@ -514,7 +514,9 @@ def explain(
             raise click.UsageError("FACTS and --decision exclude each other.")
         return _explain_journaled(session, decision_id, profile, _logs(session, logs))
     if profile is None or facts is None:
-        raise click.UsageError("name --profile and FACTS, or --decision.")
+        ctx = click.get_current_context()
+        missing = next(param for param in ctx.command.params if param.name == ("facts" if profile else "profile"))
+        raise click.MissingParameter("Only --decision needs neither", ctx, missing)
     book = session.open(profile, "interpreter")
     book.policy(policy)
     rows = read_facts(facts, _standard_input(), book.rulebook)

@@ -14,7 +14,6 @@ trades where they are present, read from their files, else of a generated market
 from __future__ import annotations
 
 import asyncio
-import gc
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -29,6 +28,7 @@ from engine.book import Book
 from engine.journal.events import SessionStarted
 from engine.journal.writer import ALWAYS, NEVER, FsyncPolicy, Journal
 from engine.market import Event, Quote, data_dir, paced
+from engine.routing.collector import quiet_collector
 from engine.routing.desk import Desk, Imports, Surroundings
 from engine.routing.facts import SymbolFacts
 from engine.routing.generated_samples import generated_samples
@@ -136,10 +136,10 @@ def rate(book: Book, count: int, per_s: int, fsync: FsyncPolicy = NEVER) -> floa
         desk = desk_of(book, Path(folder), venue, symbols, fsync)
         session = Embedded(desk, Steady(count, per_s), started(book))
         events = market(count / per_s + 3)
-        gc.collect()
-        start = process_time()
-        asyncio.run(session.run(paced(events), venue))
-        elapsed = process_time() - start
+        with quiet_collector():
+            start = process_time()
+            asyncio.run(session.run(paced(events), venue))
+            elapsed = process_time() - start
         desk.journal.close()
     return count / elapsed
 
@@ -154,23 +154,21 @@ def latencies_ms(book: Book, count: int, fsync: FsyncPolicy = NEVER) -> list[flo
         desk.router.emit(started(book))
         taken: list[float] = []
         warm_up = 200
-        gc.collect()
-        gc.freeze()
-        began = perf_counter() + 0.05 - 0.001 * warm_up
-        for number in range(-warm_up, count):
-            due = began + 0.001 * (number + warm_up)
-            while perf_counter() < due:
-                pass
-            now_ms = START_MS + 1000 + number
-            quote = Quote(SYMBOL, now_ms, 60000.0, 60000.1, 10.0, 10.0 + number % 7)
-            venue.see(quote)
-            desk.see(quote)
-            desk.hear(now_ms)
-            desk.router.on_request(intent(number + warm_up), now_ms)
-            desk.router.commit()
-            if number >= 0:
-                taken.append((venue.handed_at - due) * 1000)
-        gc.unfreeze()
+        with quiet_collector():
+            began = perf_counter() + 0.05 - 0.001 * warm_up
+            for number in range(-warm_up, count):
+                due = began + 0.001 * (number + warm_up)
+                while perf_counter() < due:
+                    pass
+                now_ms = START_MS + 1000 + number
+                quote = Quote(SYMBOL, now_ms, 60000.0, 60000.1, 10.0, 10.0 + number % 7)
+                venue.see(quote)
+                desk.see(quote)
+                desk.hear(now_ms)
+                desk.router.on_request(intent(number + warm_up), now_ms)
+                desk.router.commit()
+                if number >= 0:
+                    taken.append((venue.handed_at - due) * 1000)
         desk.journal.close()
     return sorted(taken)
 
@@ -195,10 +193,10 @@ def replay(book: Book, data: Path | None) -> tuple[float, str]:
         }
         desk = desk_of(book, Path(folder), venue, symbols, NEVER)
         session = Embedded(desk, Steady(0, 1), started(book))
-        gc.collect()
-        start = process_time()
-        ending = asyncio.run(session.run(paced(feed), venue))
-        elapsed = process_time() - start
+        with quiet_collector():
+            start = process_time()
+            ending = asyncio.run(session.run(paced(feed), venue))
+            elapsed = process_time() - start
         desk.journal.close()
     return (ending.quotes.total() + ending.trades.total()) / elapsed, feed.source
 

@@ -323,21 +323,11 @@ class Router:
     # --- intents ---------------------------------------------------------------------------------------------------
 
     def _on_intent(self, intent: Intent, place: str) -> None:
-        received = shown(
-            {"intent_id": intent.intent_id, "symbol": intent.symbol, **intent.facts}, self.shape.most_shown
-        )
-        if intent.intent_id in self.ledger.known:
-            return self._refuse(
-                intent.intent_id, "duplicate_id", "an intent of this id was taken before", received, place
-            )
-        if intent.symbol not in self.symbols or intent.symbol not in self._rules:
-            return self._refuse(
-                intent.intent_id, "unknown_symbol", f"the venue has no symbol `{intent.symbol}`", received, place
-            )
-        if not self._journal.is_writable:
-            return self._refuse(
-                intent.intent_id, "journal_unwritable", "the journal cannot be written", received, place
-            )
+        refusal = self._why_not(intent)
+        if refusal is not None:
+            said = {"intent_id": intent.intent_id, "symbol": intent.symbol, **intent.facts}
+            self._refuse(intent.intent_id, *refusal, shown(said, self.shape.most_shown), place)
+            return
         book = self.symbols[intent.symbol].book.quote
         # One that comes late has lived that long already.
         sent_ms = self.now_ms if intent.ts_ms is None else min(intent.ts_ms, self.now_ms)
@@ -355,6 +345,15 @@ class Router:
         work = self.ledger.works[intent.intent_id]
         self._decide(work)
         self._advance(work)
+
+    def _why_not(self, intent: Intent) -> tuple[str, str] | None:
+        """Code and reason where an intent cannot be taken at all."""
+        if intent.intent_id in self.ledger.known:
+            return "duplicate_id", "an intent of this id was taken before"
+        if intent.symbol not in self.symbols or intent.symbol not in self._rules:
+            return "unknown_symbol", f"the venue has no symbol `{intent.symbol}`"
+        if not self._journal.is_writable:
+            return "journal_unwritable", "the journal cannot be written"
         return None
 
     def _decide(self, work: Work) -> None:
@@ -805,16 +804,17 @@ class Router:
             event = msgspec.structs.replace(event, state=order.state)
         if isinstance(event, _NO_STATE) and not self._journal.is_writable:
             return  # memory is kept for what the state is made of
+        numbered: Event | None = None
         try:
             numbered = self._journal.add(event)
         except JournalUnwritableError:
             self.lost += 1
-            numbered = event
         self.is_dirty = True
         for see in self._views:
             see(event)
-        for watch in self._watchers:
-            watch(numbered)
+        if numbered is not None:  # what is shown to others is what the journal has
+            for watch in self._watchers:
+                watch(numbered)
 
     def _record(self, work: Work, policy: str, made: Made, client_id: str | None = None) -> None:
         self._emit(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from engine.routing.start import GENERATED, JOURNAL, NONE, SIGNALS, Running, Ses
 from engine.venues.remote import RemoteVenue
 
 _LABEL_CELLS = 10
-_MOST_NOTES = 6
+_MOST_NOTES, _MOST_SYMBOLS = 6, 12
 _NUMBERS = re.compile(r"[0-9][0-9.:-]*")
 
 
@@ -39,13 +39,8 @@ _NUMBERS = re.compile(r"[0-9][0-9.:-]*")
 def print_head(console: Console, options: SessionOptions, market: MarketSource | None, running: Running) -> None:
     """What the session runs over; `market` is None where it is a venue's in another process."""
     _print_labelled(console, "profile", f"{running.book.profile}, rulebook {running.book.version}")
-    if market is None:
-        _print_labelled(console, "market", f"as the venue has it: {', '.join(running.rules)}")
-    else:
-        _print_labelled(console, "market", _market(market))
-        files = _files(market)
-        if files:
-            _print_labelled(console, "", files)
+    for number, line in enumerate(_market(market, running)):
+        _print_labelled(console, "" if number else "market", line)
     for number, line in enumerate(_venue(options, running)):
         _print_labelled(console, "" if number else "venue", line)
     _print_labelled(console, "intents", _intents(options, running))
@@ -59,14 +54,26 @@ def print_head(console: Console, options: SessionOptions, market: MarketSource |
     console.print()
 
 
-def _market(market: MarketSource) -> str:
+def _market(market: MarketSource | None, running: Running) -> list[str]:
+    venue = running.desk.venue
+    if market is None:
+        source = f"{venue.welcome.market}, " if isinstance(venue, RemoteVenue) else ""
+        return [f"{source}as the venue has it: {_some(running.rules)}"]
     feed = market.feed
     first = next(iter(feed), None)
     span = ""
     if first is not None:
         lasts = "" if market.ends_ms is None else f", {_lasting(market.ends_ms - first.ts_ms)}"
         span = f"; {iso(first.ts_ms)} UTC{lasts}"
-    return f"{feed.source}: {', '.join(feed.symbols)}{span}"
+    files = _files(market)
+    return [f"{feed.source}: {_some(feed.symbols)}{span}", *([files] if files else [])]
+
+
+def _some(symbols: Iterable[str]) -> str:
+    """Symbols, the first of them by name where there are many."""
+    names = list(symbols)
+    more = f" and {len(names) - _MOST_SYMBOLS} more" if len(names) > _MOST_SYMBOLS else ""
+    return f"{', '.join(names[:_MOST_SYMBOLS])}{more}"
 
 
 def _lasting(duration_ms: int) -> str:

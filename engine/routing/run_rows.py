@@ -20,6 +20,8 @@ from engine.routing.costs import shortfall
 
 _WIDE = 120
 """From so many cells on there is room for the intent, its tier and its offset."""
+_ROOM_FOR_SETS = 40
+"""In fewer cells a rule that does not fit is named without its set."""
 _MOST_SYMBOL, _MOST_ID = 12, 24
 """Cells that these columns take at most."""
 _NUMBER = re.compile(r"[0-9.]+")
@@ -154,16 +156,18 @@ class Columns:
         for text, own in cells:
             line.append(text, style or own)
             line.append(gap)
-        why = printable(row.why)
-        if not self._is_wide:  # without the rule set
+        line.append(self._cut(printable(row.why), cell_len(line.plain)), style)
+        return line
+
+    def _cut(self, why: str, taken: int) -> str:
+        """A reason, as far as there is room behind so many cells."""
+        if self._width is None:
+            return why
+        room = max(self._width - taken, 1)
+        if cell_len(why) > room and room < _ROOM_FOR_SETS:
             rule, space, rest = why.partition(" ")
             why = f"{rule.rpartition('.')[2]}{space}{rest}"
-        if self._width is not None:
-            room = max(self._width - cell_len(line.plain), 1)
-            if cell_len(why) > room:
-                why = f"{set_cell_size(why, max(room - 1, 0)).rstrip()}…"
-        line.append(why, style)
-        return line
+        return why if cell_len(why) <= room else f"{set_cell_size(why, max(room - 1, 0)).rstrip()}…"
 
 
 def _fitted(text: str, cells: int) -> str:

@@ -19,7 +19,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from engine.journal.events import Event
+from engine.journal.events import Event, IntentReceived, IntentRefused
 from engine.market.choice import iso
 from engine.printing import is_measured, print_wrapped, printable
 from engine.routing.attend import View
@@ -158,7 +158,7 @@ class LiveView:
     def see(self, event: Event) -> None:
         """Take an event; a row that is there changes in its place."""
         row = self._rows.see(event)
-        if row is not None and not any(row is held for held in self._last):
+        if row is not None and isinstance(event, IntentReceived | IntentRefused):
             self._intents += 1
             self._last.append(row)
         self._draw_if_old()

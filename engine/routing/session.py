@@ -17,6 +17,7 @@ import msgspec
 
 from engine.journal.events import SessionEnded, SessionStarted
 from engine.market import Event, Quote, Trade
+from engine.routing.collector import collect_while_idle
 from engine.routing.desk import NEVER_MS, Desk
 from engine.routing.strategy import IntentSource
 from engine.venues.remote import RemoteVenue
@@ -200,9 +201,11 @@ class Remote(_Session):
     def _take(self, venue: RemoteVenue, *, intents: bool = True) -> None:
         """What has come."""
         desk = self.desk
-        for _ in range(_MOST_AT_ONCE):
+        for taken in range(_MOST_AT_ONCE):
             event = venue.poll()
             if event is None:
+                if not taken:
+                    collect_while_idle()
                 break
             if self._is_enough(event):
                 return

@@ -29,6 +29,7 @@ from engine.journal.writer import NEVER, FsyncPolicy, Journal
 from engine.language.findings import SluiceError
 from engine.market import paced
 from engine.routing.baselines import Baselines, BaselineShape
+from engine.routing.collector import quiet_collector
 from engine.routing.desk import Desk, Imports, Surroundings
 from engine.routing.effectiveness import Sample
 from engine.routing.facts import SymbolFacts
@@ -119,7 +120,8 @@ class Running:
     async def run(self) -> Ending:
         """Run to the end, and close the journal."""
         try:
-            return await self.drive()
+            with quiet_collector():
+                return await self.drive()
         finally:
             self.journal.close()
 

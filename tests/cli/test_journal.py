@@ -211,7 +211,7 @@ def test_what_cannot_be_explained(played: Played, tmp_path: Path) -> None:
         (("--decision", "no-id"), "is no id"),
         (("--decision", decision_id, "-p", "prod"), "under the profile `testnet`, not `prod`"),
         (("--decision", decision_id, "facts.json"), "exclude each other"),
-        (("-p", "live"), "name --profile and FACTS, or --decision"),
+        (("-p", "live"), "Missing argument '[FACTS]'. Only --decision needs neither"),
     ):
         result = played("explain", *arguments)
         assert result.exit_code == 2, arguments

@@ -122,6 +122,18 @@ def test_a_second_signal_stops_at_once(number: signal.Signals, tmp_path: Path) -
     assert (tmp_path / JOURNAL / "writer.lock").read_bytes() == b"", "the journal was closed"
 
 
+def test_a_signal_lets_go_of_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[str] = []
+    monkeypatch.setattr(StandardInput, "close", lambda _: closed.append("closed"))
+
+    def twice() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert len(closed) == 1, "a session that waits for a line would not hear of it else"
+        os.kill(os.getpid(), signal.SIGINT)
+
+    attend(endless(tmp_path, twice), Told())
+
+
 def test_a_signal_while_a_session_is_opened_ends_the_process(tmp_path: Path) -> None:
     async def opening(*_: object) -> Running:
         os.kill(os.getpid(), signal.SIGTERM)

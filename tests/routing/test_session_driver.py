@@ -26,6 +26,7 @@ from engine.journal.events import (
     Heard,
     Imported,
     IntentReceived,
+    IntentRefused,
     OrderPlanned,
     Outcome,
     SessionEnded,
@@ -387,6 +388,7 @@ def test_a_session_that_was_cut_off_is_gone_on_with_and_nothing_is_sent_twice(tm
                 str(each["intent_id"]) for each in MANY
             )
             assert len(sessions.of(Imported)) == 1
+            assert sessions.of(IntentRefused) == []
             orders = {order.client_id: order for order in served.server.venue.orders()}
             planned = sessions.of(OrderPlanned)
             assert len({order.client_id for order in planned}) == len(planned)
