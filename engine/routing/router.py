@@ -658,9 +658,15 @@ class Router:
         leaving = sum((max(each.target - each.filled, NONE) for each in exits), NONE)
         return routed.keep_reduce_only or leaving > abs(self._account.positions[work.symbol])
 
+    def _is_too_small_alone(self, work: Work, qty: Decimal, price: Decimal) -> bool:
+        """Whether a part of an exit is so small that the venue takes it with the reduce-only flag alone."""
+        is_exit = work.routed is not None and work.routed.is_exit
+        return is_exit and qty * price < self._rules[work.symbol].min_notional
+
     def _place(
         self, work: Work, role: Role, kind: Kind, qty: Decimal, price: Decimal, *, reduce_only: bool, why: str
     ) -> None:
+        reduce_only = reduce_only or self._is_too_small_alone(work, qty, price)
         leg = len(work.orders) + 1
         digest = hashlib.sha256(work.intent_id.encode()).hexdigest()[:_ID_DIGITS]
         planned = OrderPlanned(

@@ -33,12 +33,14 @@ from engine.routing.collector import quiet_collector
 from engine.routing.desk import Desk, Imports, Surroundings
 from engine.routing.effectiveness import Sample
 from engine.routing.facts import SymbolFacts
+from engine.routing.files import LINE_FILES
 from engine.routing.generated_samples import generated_samples
-from engine.routing.rulebooks import RULEBOOKS, Rulebooks
+from engine.routing.rulebooks import Rulebooks
 from engine.routing.session import Embedded, Ending, Remote, Stop
 from engine.routing.shape import RouterShape, SessionShape
 from engine.routing.source import MarketSource
 from engine.routing.standard_input import StandardInput
+from engine.routing.state_files import STATE
 from engine.routing.strategy import Arriving, IntentSource, Lines, Signals, lines_of
 from engine.routing.telemetry import load_samples
 from engine.venues.exchange_info import market_rules, read_exchange_info
@@ -48,6 +50,9 @@ from engine.venues.rules import SymbolRules
 
 JOURNAL = "journal"
 EARLIER = "earlier"
+
+_WRITTEN = sorted({JOURNAL, STATE.name, *(path.parts[0] for path in LINE_FILES)})
+"""What a session writes in its folder, but for the rulebooks it used: those are kept for all."""
 
 _MOST_BEHIND_MS = 5_000
 """A router may have been ahead of what its venue has said so far, but not by much."""
@@ -409,8 +414,8 @@ def _make_way(logs: Path) -> None:
         earlier = logs / EARLIER
         shutil.rmtree(earlier, ignore_errors=True)
         earlier.mkdir(parents=True)
-        for each in logs.iterdir():
-            if each.name not in (EARLIER, str(RULEBOOKS)):
-                each.rename(earlier / each.name)
+        for name in _WRITTEN:
+            if (logs / name).exists():
+                (logs / name).rename(earlier / name)
     finally:
         lock.release()

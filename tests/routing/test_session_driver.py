@@ -142,6 +142,21 @@ def test_a_hole_of_years_is_passed_at_once_and_orders_in_it_end(tmp_path: Path) 
     assert len(ran.lines) == 2
 
 
+def test_an_exit_that_finds_no_buyers_does_not_go_on_through_a_hole_of_years(tmp_path: Path) -> None:
+    years_ms = 3 * 365 * 86_400_000
+    usual = {"maker_requested": False, "qty": 100}
+    intents = intents_file(
+        tmp_path,
+        {**usual, "intent_id": "entry", "ts": at(1_000)},
+        {**usual, "intent_id": "exit", "ts": at(3_000), "side": "sell", "reduce_only": True},
+    )
+    thin = [Quote(SYMBOL, START_MS + ms, 100.0, 100.01, 0.01, 0.01) for ms in range(2_000, 5_000, 100)]
+    market = [*steady(2_000), *thin, *steady(5_000, start_ms=START_MS + years_ms)]
+    ran = run(hand_made(market), tmp_path / "logs", intents=intents)
+    assert len(ran.events) < 5_000
+    assert {event.intent_id for event in ran.of(Outcome)} == {"entry", "exit"}
+
+
 def test_a_session_says_what_it_is_made_of_and_what_it_has_seen(tmp_path: Path) -> None:
     market = [*steady(1_000), Trade(SYMBOL, START_MS + 950, 100.0, 1.0, is_buyer_maker=True)]
     ran = run(hand_made(market), tmp_path, shape=SessionShape(nav_usd=5_000.0), paper=PaperSettings(uplink_ms=3))
@@ -516,3 +531,18 @@ def bars(number: int) -> list[Bar]:
         )
         for minute in range(number)
     ]
+
+
+def test_an_exit_below_the_least_notional_keeps_the_flag_without_which_the_venue_would_refuse_it() -> None:
+    """The rules of testnet drop the flag from an order that closes the whole position, however small that is."""
+    flags = {}
+    for parts in ((0.002,), (0.001, 0.001)):
+        scene = Scene("testnet", telemetry={"sample_count": 0.0})
+        scene.send("buy", 0.002, maker_requested=False)
+        scene.wait(200)
+        for part in parts:
+            scene.send("sell", part, reduce_only=True)
+            scene.wait(200)
+        assert scene.account.positions[SYMBOL] == 0
+        flags[parts] = [order.reduce_only for order in scene.orders[1:]]
+    assert flags == {(0.002,): [False], (0.001, 0.001): [True, True]}
