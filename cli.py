@@ -13,6 +13,7 @@ import errno
 import functools
 import io
 import json
+import math
 import os
 import shlex
 import signal
@@ -164,6 +165,16 @@ def _report_request(error: RequestError, session: Session) -> None:
     click.echo(f"error: {printable(error.message)}", err=True)
     if error.help:
         click.echo(f"  help: {printable(error.help)}", err=True)
+
+
+class _Finite(click.FloatRange):
+    """A number in a range; NaN, which no comparison refuses, is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail("NaN is no number.", param, ctx)
+        return number
 
 
 class _Folder(click.Path):
@@ -344,7 +355,7 @@ _MARKET_OPTIONS = (
     ),
     click.option(
         "--speed",
-        type=click.FloatRange(min=0.001),
+        type=_Finite(min=0.001),
         metavar="X",
         help="Go X times as fast as the market did. Default: as fast as possible.",
     ),
@@ -668,7 +679,7 @@ def show(
 @click.option(
     "--every",
     "every_s",
-    type=click.FloatRange(min=0.001, max=86400),
+    type=_Finite(min=0.001, max=86400),
     default=2.0,
     show_default=True,
     metavar="SECONDS",
@@ -676,7 +687,7 @@ def show(
 )
 @click.option(
     "--nav",
-    type=click.FloatRange(min=1, max=1e12),
+    type=_Finite(min=1, max=1e12),
     default=1e6,
     metavar="USD",
     help="Net asset value at the start. Default: 1,000,000.",
@@ -772,7 +783,7 @@ def run(
     if session.as_json:
         session.print_json(run_json(options, market, attended))
     else:
-        print_end(console, options, attended, find_logs(session.home))
+        print_end(console, options, attended, find_logs(find_home(None)))
     return FINE if attended.signal is None else SIGNALLED + attended.signal
 
 
@@ -806,7 +817,7 @@ def _refuse_beside(option: str, *names: str) -> None:
 @market_options
 @click.option(
     "--idle-speed",
-    type=click.FloatRange(min=0.001),
+    type=_Finite(min=0.001),
     default=1.0,
     show_default=True,
     metavar="X",

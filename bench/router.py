@@ -62,6 +62,10 @@ class Steady:
     def see(self, event: Event) -> None:
         """It does not look at the market."""
 
+    def rest(self) -> Sequence[Due]:
+        """Nothing is left over."""
+        return ()
+
     def take(self, now_ms: int) -> Sequence[Due]:
         """What is due."""
         due: list[Due] = []

@@ -187,7 +187,8 @@ class Desk:
         }
 
     def start(self, now_ms: int) -> None:
-        """The first moment of a session."""
+        """The first moment of a session. A snapshot would show nothing yet: the first one comes with the next tick."""
+        self._snapshot_ms = now_ms + self.around.shape.tick_every_ms
         self._tick(now_ms)
 
     def close(self, now_ms: int) -> None:

@@ -148,7 +148,7 @@ def _intent(held: Mapping[str, Any], ts_ms: int | None) -> Intent:
     intent_id, symbol = _text(held, "intent_id", ts_ms), _text(held, "symbol", ts_ms)
     expires_s = held.get("expires_s")
     if expires_s is not None and not (_is_number(expires_s) and 0.0 < expires_s <= _LONGEST_EXPIRY_S):
-        raise _RefusedError(f"`expires_s` is a number of seconds from 0 to {_LONGEST_EXPIRY_S:g}", held, ts_ms)
+        raise _RefusedError(f"`expires_s` is a number of seconds from 0 to {_LONGEST_EXPIRY_S:.0f}", held, ts_ms)
     # What is wrong with a fact is left in place: admission takes it for missing and says which rule refused it. What
     # the journal could not write again (a NaN) is left out, which is the same to a rule.
     facts = {name: held[name] for name in FACTS if held.get(name) is not None and _is_plain(held[name])}
@@ -181,7 +181,7 @@ def _given(held: Mapping[str, Any], ts_ms: int | None) -> GivenFacts:
 def _check_keys(held: Mapping[str, Any], known: frozenset[str], ts_ms: int | None) -> None:
     for key in held:
         if key not in known:
-            hint = did_you_mean(str(key), sorted(known))
+            hint = did_you_mean(str(key), sorted(known)) or f"known are {', '.join(sorted(known))}"
             raise _RefusedError(f"nothing is called `{key}` here: {hint}", held, ts_ms)
 
 

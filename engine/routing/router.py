@@ -22,6 +22,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from engine.backends.facts import Gap, read_fact
 from engine.book import Book
 from engine.journal.errors import JournalUnwritableError
 from engine.journal.events import (
@@ -177,9 +178,25 @@ class Router:
             case GivenFacts(facts=facts, ts_ms=ts_ms):
                 if facts is not None and ts_ms is not None and ts_ms < self.now_ms:
                     facts = {**facts, "observed_at": ts_ms / 1000}  # a word of some time ago is as old as that
+                wrong = self._wrong_facts(request.group, facts or {})
+                if wrong:
+                    self._refuse(None, "malformed", wrong, shown(facts or {}, self.shape.most_shown), place)
+                    return
                 self._emit(Given(ts_ms=self.now_ms, group=request.group, facts=facts, symbol=request.symbol))
             case Refusal():
                 self._refuse(request.intent_id, request.code, request.reason, request.received, place)
+
+    def on_left_over(self, request: Request, place: str) -> None:
+        """Take what came too late to be worked: the market ended before its time."""
+        match request:
+            case Intent(intent_id=intent_id):
+                said = {"intent_id": intent_id, "symbol": request.symbol, **request.facts}
+                received = shown(said, self.shape.most_shown)
+                self._refuse(intent_id, "too_late", "the market ended before its time came", received, place)
+            case Refusal():
+                self._refuse(request.intent_id, request.code, request.reason, request.received, place)
+            case _:
+                pass  # nothing is left that it could change
 
     def on_message(self, message: Message, now_ms: int) -> None:
         """Take what the venue says."""
@@ -219,6 +236,22 @@ class Router:
         if work is not None:
             self._update_reserved(work)
             self._advance(work)
+
+    def _wrong_facts(self, group: str, facts: Mapping[str, Any]) -> str:
+        """What is no fact of the vocabulary, or no value of one: taken as it is, it would stop every entry silently."""
+        held = self.book.rulebook.groups.get(group)
+        if held is None:
+            return ""  # a home that declares no such group reads nothing of it
+        declared = {fact.name: fact for fact in held.facts}
+        for name, value in facts.items():
+            if name == "observed_at":
+                continue
+            if name not in declared:
+                return f"there is no fact `{name}` in group `{group}`"
+            read = read_fact(declared[name], value)
+            if isinstance(read, Gap) and value is not None:
+                return f"`{name}` cannot be {read.got or 'that'}"
+        return ""
 
     def _hear_of_stranger(self, message: Message) -> None:
         """An order nobody knows: somebody else's, or of a journal that lost its end. A fill moves the position."""

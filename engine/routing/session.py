@@ -172,6 +172,9 @@ class Embedded(_Session):
         if ending.first_ms is None:
             return ending
         within_ms = self._withdraw()
+        if ending.reason in ("market_ended", "limit_quotes"):
+            for request, place in intents.rest():
+                router.on_left_over(request, place)
         while desk.router.ledger.works:
             due_ms = max(desk.next_ms(), ending.last_ms)
             if due_ms > within_ms:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import select
+import sys
 from collections.abc import Iterator
 
 _BLOCK_BYTES = 1 << 16
@@ -21,7 +22,7 @@ class StandardInput:
         self._descriptor = descriptor
         self._begun = b""
         self._lines: list[bytes] = []
-        self._is_over = False
+        self._is_over = sys.stdin is None and descriptor == 0  # it was closed, and its number may be another file's now
 
     def close(self) -> None:
         """Read nothing more; whoever waits for a line gets none."""

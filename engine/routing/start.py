@@ -29,6 +29,7 @@ from engine.journal.writer import NEVER, FsyncPolicy, Journal
 from engine.language.findings import SluiceError
 from engine.market import paced
 from engine.routing.baselines import Baselines, BaselineShape
+from engine.routing.chain import Chain
 from engine.routing.collector import quiet_collector
 from engine.routing.desk import Desk, Imports, Surroundings
 from engine.routing.effectiveness import Sample
@@ -42,7 +43,7 @@ from engine.routing.source import MarketSource
 from engine.routing.standard_input import StandardInput
 from engine.routing.state_files import STATE
 from engine.routing.strategy import Arriving, IntentSource, Lines, Signals, lines_of
-from engine.routing.telemetry import load_samples
+from engine.routing.telemetry import MADE_UP, load_samples
 from engine.venues.exchange_info import market_rules, read_exchange_info
 from engine.venues.paper import PaperSettings, PaperVenue
 from engine.venues.remote import RemoteVenue
@@ -161,8 +162,9 @@ def open_embedded(
         quiet = replace(options.paper, faults=PaperSettings().faults)
         baselines = Baselines(lambda rules: PaperVenue(rules, quiet), found.rules, options.router)
     _check_intents(options)
-    _make_way(options.logs)
     book = Rulebooks(options.logs).load(options.home, options.profile)
+    Chain(book)  # what cannot run must not take the last session's journal out of the way
+    _make_way(options.logs)
     stop = Stop()
     with ExitStack() as undo:
         journal = _open_journal(options, lambda ts_ms: desk.checkpoint(ts_ms))  # noqa: PLW0108 - there is no desk yet
@@ -392,7 +394,7 @@ def _imports(options: SessionOptions, symbols: Sequence[str] | Mapping[str, Any]
     if options.telemetry == GENERATED:
         seed = options.shape.seed
         samples = generated_samples(seed, symbols, 0)
-        name = f"generated, seed {seed}"
+        name = f"{MADE_UP}, seed {seed}"
         return {symbol: Imports(name, held, redate=True) for symbol, held in samples.items()}, name
     loaded = load_samples(Path(options.telemetry))
     held: Mapping[str, Sequence[Sample]] = loaded.samples

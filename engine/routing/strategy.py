@@ -42,6 +42,9 @@ class IntentSource(Protocol):
     def see(self, event: Event) -> None:
         """Take the next event of the market."""
 
+    def rest(self) -> Iterable[Due]:
+        """What was never due: the market ended before its time."""
+
 
 class Lines:
     """Requests out of lines, in their order. One that says no time comes with the one before it, or at once.
@@ -74,6 +77,12 @@ class Lines:
 
     def see(self, event: Event) -> None:
         """A file does not look at the market."""
+
+    def rest(self) -> Iterable[Due]:
+        """The lines that were never due."""
+        while self._next is not None:
+            yield self._next
+            self._read()
 
     def _read(self) -> None:
         self._next = None
@@ -131,6 +140,10 @@ class Arriving:
     def see(self, event: Event) -> None:
         """Lines do not look at the market."""
 
+    def rest(self) -> Iterable[Due]:
+        """Nothing: what waits may come again in the next session."""
+        return ()
+
 
 def lines_of(path: Path) -> Iterator[bytes]:
     """The lines of a file, one at a time."""
@@ -169,6 +182,10 @@ class Signals:
     def next_ms(self) -> int | None:
         """When the next symbol wants to trade."""
         return self._due[0][0] if self._due else None
+
+    def rest(self) -> Iterable[Due]:
+        """Nothing: it wants nothing of a market that is over."""
+        return ()
 
     def see(self, event: Event) -> None:
         """Wake a symbol that is mentioned."""

@@ -32,6 +32,9 @@ from engine.routing.effectiveness import WINDOW_S, Effectiveness, Sample, Teleme
 VERSION = 1
 """Of the format."""
 
+MADE_UP = "generated"
+"""Stands in the source of samples that nobody measured."""
+
 Samples: TypeAlias = Mapping[str, Sequence[Sample]]
 """By symbol, in order of time."""
 
@@ -159,7 +162,10 @@ def export(folder: Path, path: Path, *, source: str, now_ms: int | None = None) 
         view.see(event)
         if isinstance(event, SessionStarted | RulebookLoaded):
             rulebook = event.rulebook
-    header = Header(source=source, exported_ms=now_ms, rulebook=rulebook)
+    # What was made up must not pass as measured because it went through a file.
+    made_up = sorted({name for _, name in view.imports if MADE_UP in name})
+    told = source if not made_up else f"{source}, with samples of {'; '.join(made_up)}"
+    header = Header(source=told, exported_ms=now_ms, rulebook=rulebook)
     _write(path, (header, *_sample_lines(view, now_ms)))
     return header
 

@@ -68,7 +68,9 @@ class Words:
             Given: _given,
             Imported: _imported,
             IntentReceived: _intent,
-            IntentRefused: lambda event: f"refused, {event.code.replace('_', ' ')}: {event.reason}",
+            IntentRefused: lambda event: (
+                f"refused, {event.code.replace('_', ' ')}: {event.reason}{event.place and f' ({event.place})'}"
+            ),
             CancelRequested: lambda event: f"to be cancelled: {event.reason}",
             Decided: self._decided,
             Routed: self._routed,

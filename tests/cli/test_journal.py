@@ -280,10 +280,11 @@ def test_why_a_symbol_is_never_maker(played: Played) -> None:
 def test_telemetry_goes_from_one_journal_to_another(played: Played, tmp_path: Path) -> None:
     file = tmp_path / "telemetry.jsonl"
     said = json.loads(played("telemetry", "export", str(file), "--source", "here", "--json").stdout)
-    assert (said["source"], said["file"]) == ("here", str(file))
+    assert said["source"] == "here, with samples of generated, seed 7", "what was made up does not pass as measured"
+    assert said["file"] == str(file)
     other = ("--logs", str(tmp_path / "other"))
     first = json.loads(sluice("telemetry", "import", str(file), "--json", *other).stdout)
-    assert first["source"].startswith("here (")
+    assert first["source"].startswith("here, with samples of generated, seed 7 (")
     assert first["samples"]["BTCUSDT"] >= 240
     assert lines(sluice("telemetry", "import", str(file), *other))[0].startswith(str(tmp_path / "other" / "journal"))
     again = tmp_path / "again.jsonl"

@@ -87,12 +87,14 @@ class Router:
         self._command = [*COMMAND, "run", "-p", "testnet", "--venue", f"127.0.0.1:{port}", "--intents", str(intents)]
         self._command += ["--logs", str(logs), "--telemetry", "generated", "--end-with-intents", "--nav", "10000000"]
 
-    def run_until(self, written: int) -> None:
-        """Run one that is killed once it has written so many bytes."""
+    def run_until(self, written: int, turns: int) -> None:
+        """Run one that is killed once it has written so many bytes, and this process has had so many turns since."""
         size = self._size() + written
         with self._started() as process:
             while self._size() < size:
                 assert process.poll() is None, f"it ended before it was killed: {process.communicate()[1].decode()}"
+                os.sched_yield()
+            for _ in range(turns):  # else it would always be killed just after a write
                 os.sched_yield()
             process.kill()
 
@@ -162,7 +164,7 @@ def kill_and_compare(folder: Path, kills: int, bytes_between: int) -> None:
     with paper_venue(folder / "venue.log") as port:
         router = Router(port, intents, folder / "logs")
         for _ in range(kills):
-            router.run_until(rng.randrange(1, bytes_between))
+            router.run_until(rng.randrange(1, bytes_between), rng.randrange(5_000))
         router.run()
         truth = asyncio.run(read_truth("127.0.0.1", port))
     journal = router.logs / "journal"
