@@ -784,7 +784,9 @@ def run(
         session.print_json(run_json(options, market, attended))
     else:
         print_end(console, options, attended, find_logs(find_home(None)))
-    return FINE if attended.signal is None else SIGNALLED + attended.signal
+    if attended.signal is not None:
+        return SIGNALLED + attended.signal
+    return FOUND if attended.running.lost else FINE
 
 
 _OF_A_MARKET = (

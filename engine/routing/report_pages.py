@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from engine.printing import print_wrapped, printable
+from engine.printing import counted, print_wrapped, printable
 from engine.routing import report_text as words
 from engine.routing.report import DIMENSIONS, Report, by_cost
 
@@ -40,8 +40,8 @@ def print_report(console: Console, report: Report) -> None:
         print_wrapped(console, Text(empty, "bold"))
         return
     _print_labelled(console, "routing", words.headline(figures))
-    compared = figures.ways["router"].cost.complete
-    _print_rows(console, f"four ways to route the same {compared:,} intents, bps", words.way_rows(figures, wide=wide))
+    compared = counted(figures.ways["router"].cost.complete, "intent")
+    _print_rows(console, f"four ways to route the same {compared}, bps", words.way_rows(figures, wide=wide))
     for dimension in DIMENSIONS:
         _print_rows(console, f"by {dimension}, bps", words.group_rows(figures, dimension, wide=wide))
     _print_rows(console, "markouts, bps", words.markout_rows(report))

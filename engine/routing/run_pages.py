@@ -185,6 +185,8 @@ def print_end(console: Console, options: SessionOptions, attended: Attended, def
     if ending.left_open:
         left = f"{counted(ending.left_open, 'intent')} left open: orders may rest at the venue"
         print_wrapped(console, Text(left, "red"), hanging=2)
+    if attended.running.lost:
+        print_wrapped(console, Text(f"the journal ends early: {attended.running.lost}", "red"), hanging=2)
     if attended.running.desk.files.trouble:
         print_wrapped(console, Text(f"files are behind the journal: {attended.running.desk.files.trouble}", "red"))
     console.print()

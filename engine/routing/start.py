@@ -22,7 +22,7 @@ import msgspec
 from engine.backends.decision import to_json
 from engine.book import Book
 from engine.journal.disk import LOCK, Lock
-from engine.journal.errors import JournalError
+from engine.journal.errors import JournalError, JournalUnwritableError
 from engine.journal.events import BaselineDone, Checkpoint, Decided, Event, SessionStarted
 from engine.journal.reader import read
 from engine.journal.writer import NEVER, FsyncPolicy, Journal
@@ -123,13 +123,19 @@ class Running:
     so_far: Ending = field(default_factory=Ending)
     """How far it has come; `run` gives the same at the end."""
 
+    lost: str = ""
+    """What could not be written down to the end; empty where all was."""
+
     async def run(self) -> Ending:
         """Run to the end, and close the journal."""
         try:
             with quiet_collector():
                 return await self.drive()
         finally:
-            self.journal.close()
+            try:
+                self.journal.close()
+            except JournalUnwritableError as error:
+                self.lost = f"{error.message}: {error.help}"  # said beside what did happen, not instead of it
 
 
 def open_embedded(

@@ -18,6 +18,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import pytest
 
+from engine.journal.errors import JournalUnwritableError
 from engine.journal.events import (
     CancelPlanned,
     CancelRequested,
@@ -43,7 +44,7 @@ from engine.routing.facts import SymbolFacts
 from engine.routing.importing import import_telemetry
 from engine.routing.session import Ending
 from engine.routing.shape import SessionShape
-from engine.routing.start import JOURNAL, Running, SessionOptions, StartError, open_remote
+from engine.routing.start import JOURNAL, Running, SessionOptions, StartError, open_embedded, open_remote
 from engine.routing.telemetry import export
 from engine.routing.windows import Windows
 from engine.venues.faults import Faults, Script
@@ -546,3 +547,18 @@ def test_an_exit_below_the_least_notional_keeps_the_flag_without_which_the_venue
         assert scene.account.positions[SYMBOL] == 0
         flags[parts] = [order.reduce_only for order in scene.orders[1:]]
     assert flags == {(0.002,): [False], (0.001, 0.001): [True, True]}
+
+
+def test_a_journal_that_cannot_be_closed_is_said_beside_what_happened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = open_embedded(options(tmp_path), hand_made([quote(0, 60000.0, 60000.1), quote(1_000, 60000.0, 60000.1)]))
+    close = running.journal.close
+
+    def fail() -> None:
+        close()
+        raise JournalUnwritableError(tmp_path, None, "12 bytes of events are lost: no space left", "make room")
+
+    monkeypatch.setattr(running.journal, "close", fail)
+    assert asyncio.run(running.run()).reason == "market_ended"
+    assert running.lost == "12 bytes of events are lost: no space left: make room"
