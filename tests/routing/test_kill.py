@@ -2,15 +2,14 @@
 
 A paper venue runs as a process of its own. A router process works 2,000 intents there and is killed with SIGKILL at
 random moments, each time started again on the same journal. In the end the journal and the venue are compared to the
-last fill. Moments are not times but bytes of journal, so nothing here sleeps; and the market goes on only as far as the
-router has taken it, so a slow machine does not find it over before the last kill.
+last fill. Moments are not times but places in the journal (`killed`), and the market goes on only as far as the router
+has taken it: so it does not matter how busy the machine is.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -30,6 +29,7 @@ from engine.routing.files import LINE_FILES, ROUTE_DECISIONS, ROUTER_METRICS
 from engine.venues.messages import Fill
 from engine.venues.remote import Truth, read_truth
 from tests.conftest import ROOT
+from tests.routing.killed import MOMENTS
 
 INTENTS = 2_000
 MARKET_START_S = 1_704_067_200.0
@@ -84,38 +84,24 @@ class Router:
 
     def __init__(self, port: int, intents: Path, logs: Path) -> None:
         self.logs = logs
-        self._command = [*COMMAND, "run", "-p", "testnet", "--venue", f"127.0.0.1:{port}", "--intents", str(intents)]
-        self._command += ["--logs", str(logs), "--telemetry", "generated", "--end-with-intents", "--nav", "10000000"]
+        self._arguments = ["run", "-p", "testnet", "--venue", f"127.0.0.1:{port}", "--intents", str(intents)]
+        self._arguments += ["--logs", str(logs), "--telemetry", "generated", "--end-with-intents", "--nav", "10000000"]
 
-    def run_until(self, written: int, turns: int) -> None:
-        """Run one that is killed once it has written so many bytes, and this process has had so many turns since."""
-        size = self._size() + written
-        with self._started() as process:
-            while self._size() < size:
-                assert process.poll() is None, f"it ended before it was killed: {process.communicate()[1].decode()}"
-                os.sched_yield()
-            for _ in range(turns):  # else it would always be killed just after a write
-                os.sched_yield()
-            process.kill()
+    def run_until(self, moment: str, written: int) -> None:
+        """Run one that is killed once it has written so many bytes, and a moment has come."""
+        killed = [sys.executable, "-m", "tests.routing.killed", moment, str(written), *self._arguments]
+        code, errors = self._finish(killed)
+        assert code == -signal.SIGKILL, f"it ended before it was killed: {errors}"
 
     def run(self) -> None:
         """Run one to its end."""
-        with self._started() as process:
-            _, errors = process.communicate(timeout=240)
-            assert process.returncode == 0, errors.decode()
+        code, errors = self._finish([*COMMAND, *self._arguments])
+        assert code == 0, errors
 
-    @contextmanager
-    def _started(self) -> Iterator[subprocess.Popen[bytes]]:
-        pipe = subprocess.PIPE
-        with subprocess.Popen(self._command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=pipe) as process:
-            try:
-                yield process
-            finally:
-                process.kill()
-
-    def _size(self) -> int:
-        """Bytes of journal."""
-        return sum(path.stat().st_size for path in (self.logs / "journal").glob("*.jsonl"))
+    def _finish(self, command: Sequence[str]) -> tuple[int, str]:
+        """The return code, and what was said of errors."""
+        ended = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=240, check=False)
+        return ended.returncode, ended.stderr.decode()
 
 
 def compare(events: Sequence[Event], truth: Truth) -> None:
@@ -164,7 +150,7 @@ def kill_and_compare(folder: Path, kills: int, bytes_between: int) -> None:
     with paper_venue(folder / "venue.log") as port:
         router = Router(port, intents, folder / "logs")
         for _ in range(kills):
-            router.run_until(rng.randrange(1, bytes_between), rng.randrange(5_000))
+            router.run_until(rng.choice(MOMENTS), rng.randrange(1, bytes_between))
         router.run()
         truth = asyncio.run(read_truth("127.0.0.1", port))
     journal = router.logs / "journal"
