@@ -64,7 +64,7 @@ COMPILE = env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL PIP_CONFIG_FILE=/dev/null
 
 lock: $(VENV)/.test-stamp ## write requirements/*.txt anew from pyproject.toml and requirements/*.in
 	$(COMPILE) --output-file requirements/build.txt requirements/build.in
-	$(COMPILE) --output-file requirements/run.txt --extra replay pyproject.toml
+	$(COMPILE) --output-file requirements/run.txt --extra replay --extra prove --extra live --extra web pyproject.toml
 	$(COMPILE) --output-file requirements/dev.txt requirements/dev.in
 	$(COMPILE) --output-file requirements/bench.txt requirements/bench.in
 

@@ -238,6 +238,10 @@ class Effect:
     value: Written
 
 
+Expectation = Literal["unreachable", "reason"]
+"""What a rule says of itself: that no input reaches it, or that all it adds is a reason of its own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """A rule of a step. `on_unknown` says whether a condition that is unknown matches; None: it cannot be unknown."""
@@ -249,6 +253,8 @@ class Rule:
     effects: tuple[Effect, ...]
     why: str = field(compare=False)
     span: Span = field(compare=False)
+    expect: Expectation | None = field(default=None, compare=False)
+    """What `check` would report of it and is meant."""
 
     @property
     def full_id(self) -> str:
@@ -352,7 +358,52 @@ class AtLeastAsStrict:
     span: Span = field(compare=False)
 
 
-Invariant = Claim | Monotone | AtLeastAsStrict
+@dataclass(frozen=True, slots=True)
+class Bounded:
+    """Decision `of`, a number, never lies below `least` nor above `most`, one of which may be left out."""
+
+    id: str
+    profiles: tuple[str, ...] | None
+    of: str
+    least: Written | None
+    most: Written | None
+    doc: str = field(compare=False)
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class UnchangedWhen:
+    """The decisions `of` do not depend on the facts `in_` where `when` holds.
+
+    Two inputs that differ in these facts alone (known or missing), and for both of which `when` holds, have them equal.
+    """
+
+    id: str
+    profiles: tuple[str, ...] | None
+    of: tuple[str, ...]
+    in_: tuple[str, ...]
+    when: Written
+    doc: str = field(compare=False)
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class FailClosed:
+    """Where `when` holds with a fact of the groups `missing` missing, it holds with any known value of it as well.
+
+    So not knowing never gains what knowing would refuse. Not asked where `unless` holds with the fact missing.
+    """
+
+    id: str
+    profiles: tuple[str, ...] | None
+    when: Written
+    missing: tuple[str, ...]
+    unless: Written | None
+    doc: str = field(compare=False)
+    span: Span = field(compare=False)
+
+
+Invariant = Claim | Monotone | Bounded | UnchangedWhen | FailClosed | AtLeastAsStrict
 """What a policy promises."""
 
 Measure = Literal["count", "sum", "rate", "in_a_row"]
@@ -447,6 +498,22 @@ class Origin:
     why: str
     span: Span
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Divergence:
+    """A difference between two profiles that is meant: where `against` decides `before`, this profile decides `after`.
+
+    None stands for any value, as it must for numbers.
+    """
+
+    against: str
+    policy: str
+    decision: str
+    before: Value | None
+    after: Value | None
+    why: str = field(compare=False)
+    span: Span = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
