@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from engine.backends.decision import Decision, group_record, to_json
+from engine.backends.decision import Decision, Written, group_record, to_json
 from engine.backends.facts import (
     DECISIONS,
     FactsError,
@@ -34,7 +34,6 @@ from engine.backends.facts import (
 )
 from engine.backends.generate import (
     Fired,
-    FiredIn,
     direct_name,
     function_name,
     generate_direct,
@@ -72,6 +71,8 @@ class CompiledBook:
         self._intakes: dict[str, Intake] = {}
         read = {group.name: group for policy in rulebook.policies.values() for group in policy.groups}
         self._groups: dict[str, Group] = {**rulebook.groups, **read}
+        self._functions: dict[str, Callable[..., tuple[Any, ...]]] = {}
+        """Functions of another book by their source, while this one is warmed like it."""
 
     def policy(self, name: str, symbol: str | None = None) -> CompiledPolicy:
         """The function of a policy for a symbol.
@@ -102,7 +103,9 @@ class CompiledBook:
             found = self._by_values.get((name, values))
             if found is None:
                 intakes = [self._intake(group) for group in policy.groups]
-                found = self._by_values[name, values] = CompiledPolicy(self.rulebook, policy, binding, intakes)
+                found = self._by_values[name, values] = CompiledPolicy(
+                    self.rulebook, policy, binding, intakes, self._functions
+                )
             self._policies[name, binding.groups] = found
         return found
 
@@ -180,11 +183,25 @@ class CompiledBook:
             groups.append(each)
         return tuple(groups)
 
-    def warm(self) -> None:
-        """Make every function now."""
+    def warm(self, like: CompiledBook | None = None) -> None:
+        """Make every function now; those of another book that would be the same are taken over."""
+        if like is not None:
+            self._functions = like.functions()
+            for group in self._groups.values():
+                if (made := like.intake_of(group)) is not None:
+                    self._intakes.setdefault(group.name, made)
         for name in self.rulebook.policies:
             for binding in self.rulebook.bindings.values():
                 self.for_binding(name, binding)
+        self._functions = {}  # or the other book's would be held for as long as this one
+
+    def functions(self) -> dict[str, Callable[..., tuple[Any, ...]]]:
+        """Every function made so far, by its source."""
+        return {policy.source: policy.function for policy in self._policies.values()}
+
+    def intake_of(self, group: Group) -> Intake | None:
+        """The intake of a group that is declared just so; None where it is not, or was not made yet."""
+        return self._intakes.get(group.name) if self._groups.get(group.name) == group else None
 
     def source(self, name: str, symbol: str | None = None) -> str:
         """The generated Python of a policy for a symbol."""
@@ -230,15 +247,21 @@ class Observed:
 class CompiledPolicy:
     """One policy under one binding: the function, and what is needed to read its results."""
 
-    def __init__(self, rulebook: Rulebook, policy: Policy, binding: Binding, intakes: Iterable[Intake]) -> None:
+    def __init__(
+        self,
+        rulebook: Rulebook,
+        policy: Policy,
+        binding: Binding,
+        intakes: Iterable[Intake],
+        functions: Mapping[str, Callable[..., tuple[Any, ...]]],
+    ) -> None:
         self.rulebook = rulebook
         self.policy = policy
         self.binding = binding
         self.source = generate_policy(rulebook, policy, binding)
-        namespace: dict[str, Any] = {"nan": NAN, "finite": finite}
-        shown = f"policy {policy.name}"
-        self.function: Callable[..., tuple[Any, ...]] = function_from(
-            self.source, function_name(policy), shown, namespace
+        known = functions.get(self.source)
+        self.function: Callable[..., tuple[Any, ...]] = known or function_from(
+            self.source, function_name(policy), f"policy {policy.name}", {"nan": NAN, "finite": finite}
         )
         """(now, one observation a group) to (every name set, in step order; then one integer a step)."""
         self.groups = tuple(key_of(group) for group in policy.groups)
@@ -315,11 +338,12 @@ class CompiledPolicy:
         """One group the long way, all names of the facts object looked at."""
         if facts.__class__ is not dict or tuple(facts) not in self.seen_keys:
             self.check_keys(facts)
-        return (
-            self._take(facts)[number]
-            if self.groups[number][1]
-            else self._intakes[number](facts.get(self.groups[number][0]))
-        )
+        key, inner = self.groups[number]
+        if inner:
+            return self._take(facts)[number]
+        raw = facts.get(key)
+        # A verdict keeps no causes, and without them what is no object is as good as absent.
+        return self._intakes[number](None if type(raw) in _NO_OBJECTS else raw)
 
     def check_keys(self, facts: Mapping[str, Any]) -> None:
         """Refuse unknown names in what this policy does not read (its own groups' intakes look at theirs)."""
@@ -347,7 +371,8 @@ class CompiledPolicy:
             frozen=True,
             gc=False,
         )
-        return {"verdict": verdict, "ids": FiredIn(step for step in self.policy.steps if step.hit == "veto")}
+        rules = (rule for step in self.policy.steps if step.hit == "veto" for rule in step.rules)
+        return {"verdict": verdict, "ids": Fired(rules)}
 
     @functools.cached_property
     def record(self) -> RecordFunction:
@@ -413,10 +438,23 @@ def _moment(at: Any) -> float:
     return NAN if isinstance(value, Gap) else float(value)
 
 
+_NO_OBJECTS = frozenset((str, int, float, bool, list))
+"""Classes of what is handed in for a group by mistake."""
+
+_NEVER_CONVERTED = frozenset((type(None), float, bool, list, dict))
+"""Classes of which every value is either sound as it stands or no value of any type."""
+
+_MOST_EXACT = 2.0**53
+"""Every whole number up to here is a double."""
+
+
 def _convert(fact: Fact, raw: Any) -> Any:
-    """A fact that is not sound as it stands."""
-    if raw is None or (raw.__class__ is float and raw != raw):  # noqa: PLR0124 - NaN: what the intake made of a gap
+    """A fact that is not sound as it stands. What is usual is answered here; `read_fact` is the definition."""
+    kind, wanted = type(raw), fact.type
+    if kind in _NEVER_CONVERTED:
         return NAN
+    if kind is int and isinstance(wanted, NumberType) and -_MOST_EXACT <= raw <= _MOST_EXACT:
+        return float(raw) if wanted.min <= raw <= wanted.max else NAN
     value = read_fact(fact, raw)
     return NAN if isinstance(value, Gap) else value
 
@@ -493,6 +531,10 @@ class CompiledDecision(Decision):
 
     def json(self) -> str:
         """The record as one line of JSON."""
+        return self.written().json
+
+    def written(self) -> Written:
+        """The record as one line of JSON, beside its id and reason."""
         compiled, given = self._compiled, (self._now, self._symbol, self._intent_id)
         if self.observed is None:
             return compiled.record(*given, "", *self._observations, self._results)

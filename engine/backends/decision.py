@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -25,6 +26,17 @@ from engine.language.types import ChoiceType, FlagType, Value
 
 ID_DIGITS = 24
 """Hex digits of a decision's id: 96 bits."""
+
+NOTHING_TOLD: Mapping[str, str] = MappingProxyType({})
+"""Of what is missing only the cause is shown."""
+
+
+class Written(NamedTuple):
+    """A record as text, and what of it whoever keeps records wants at hand."""
+
+    decision_id: str
+    reason: str
+    json: str
 
 
 class Decision:
@@ -133,6 +145,10 @@ class Decision:
         """The record as one line of JSON."""
         return to_json(self.record())
 
+    def written(self) -> Written:
+        """The record as one line of JSON, beside its id and reason."""
+        return Written(self.decision_id, self.reason, self.json())
+
     def __repr__(self) -> str:
         return f"<Decision {self._policy.name}: {self.reason}>"
 
@@ -208,15 +224,16 @@ def reason(policy: Policy, binding: Binding, seen: Seen, outcome: Outcome) -> st
     """One line a trader reads aloud: the headline, then the veto that made it, or what the decision rests on."""
     values = outcome.values
     names: dict[str, Known] = {**seen.names(), **values}
+    told = seen.told()
     headline = show_value(values[policy.reason[0]]) if policy.reason else policy.name
     kind = policy.types().get(policy.reason[0]) if policy.reason else None
     if isinstance(kind, FlagType):
         headline = policy.reason[0] if values[policy.reason[0]] else f"not {policy.reason[0]}"
     if outcome.vetoes:
         first, *others = outcome.vetoes
-        text = f"{headline}: {explain_firing(first, names, binding)}"
+        text = f"{headline}: {explain_firing(first, names, binding, told)}"
         for name, firing in _behind(policy, first, outcome.fired):
-            text += f", {name} by {explain_firing(firing, names, binding)}"
+            text += f", {name} by {explain_firing(firing, names, binding, told)}"
         if others:
             text += "; also " + ", ".join(firing.rule.full_id for firing in others)
         return text
@@ -228,9 +245,9 @@ def reason(policy: Policy, binding: Binding, seen: Seen, outcome: Outcome) -> st
             for firing in outcome.fired
             if policy.reason and any(effect.name == policy.reason[0] for effect in firing.rule.effects)
         ]
-        parts = [explain_firing(firing, names, binding) for firing in deciding[-1:]]
+        parts = [explain_firing(firing, names, binding, told) for firing in deciding[-1:]]
     parts += [text for name in policy.reason[1:] if (text := _recited(name, policy, values))]
-    gaps = _gaps(outcome.fired, names)
+    gaps = _gaps(outcome.fired, names, told)
     if gaps:
         parts.append("missing " + ", ".join(gaps))
     return f"{headline}: " + "; ".join(parts) if parts else headline
@@ -259,27 +276,31 @@ def _recited(name: str, policy: Policy, values: Mapping[str, Value]) -> str:
     return f"{name} {show_value(values[name])}"
 
 
-def _gaps(fired: Iterable[Firing], names: Mapping[str, Known]) -> list[str]:
-    """What the rules that fired found missing, each once, with its cause."""
+def _gaps(fired: Iterable[Firing], names: Mapping[str, Known], told: Mapping[str, str]) -> list[str]:
+    """What the rules that fired found missing, each once, with its cause and what arrived in its place."""
     found: dict[str, None] = {}
     for firing in fired:
         leaves = firing.rule.leaves()
         for index in firing.leaves:
             for part in walk(leaves[index].written.expression):
                 if isinstance(part, model.FactRef) and isinstance(names[part.name], Missing):
-                    found[f"{part.name} ({names[part.name]})"] = None
+                    found[f"{part.name} ({told[part.name]})"] = None
     return list(found)
 
 
-def explain_firing(firing: Firing, names: Mapping[str, Known], binding: Binding) -> str:
+def explain_firing(
+    firing: Firing, names: Mapping[str, Known], binding: Binding, told: Mapping[str, str] = NOTHING_TOLD
+) -> str:
     """A rule with the leaves that triggered it: `hard_gates.spread_too_wide (spread_bps 14.2 > max_spread_bps 12)`."""
     leaves = firing.rule.leaves()
-    shown = [explain_leaf(leaves[index], names, binding) for index in firing.leaves]
+    shown = [explain_leaf(leaves[index], names, binding, told) for index in firing.leaves]
     return f"{firing.rule.full_id} ({', '.join(shown)})" if shown else firing.rule.full_id
 
 
-def explain_leaf(leaf: Leaf, names: Mapping[str, Known], binding: Binding) -> str:
-    """A leaf as written, each name followed by its value, and each missing one by its cause.
+def explain_leaf(
+    leaf: Leaf, names: Mapping[str, Known], binding: Binding, told: Mapping[str, str] = NOTHING_TOLD
+) -> str:
+    """A leaf as written, each name followed by its value, and each missing one by its cause (or by what `told` has).
 
     A flag that is known says its value by standing there, and so does what `is known` or `is missing` asks of.
     """
@@ -298,7 +319,7 @@ def explain_leaf(leaf: Leaf, names: Mapping[str, Known], binding: Binding) -> st
     text, done = "", 0
     for start, (end, name, value) in sorted(places.items()):
         if isinstance(value, Missing):
-            shown = f"({value})"
+            shown = f"({told.get(name, value)})"
         elif start in texts:
             shown = texts[start]
         else:

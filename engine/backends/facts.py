@@ -55,6 +55,11 @@ class Gap:
     cause: Missing
     got: str | None = None
 
+    @property
+    def told(self) -> str:
+        """For a person: the cause, and behind it what arrived."""
+        return self.cause.value if self.got is None else f"{self.cause.value}: {' '.join(self.got.split())}"
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -65,6 +70,15 @@ class Seen:
     """By group, where it was given."""
     values: Mapping[str, Mapping[str, Value | Gap]]
     """By group and fact."""
+
+    def told(self) -> dict[str, str]:
+        """What a person is told of each fact without a value, by its bare name."""
+        return {
+            name: value.told
+            for facts in self.values.values()
+            for name, value in facts.items()
+            if isinstance(value, Gap)
+        }
 
     def names(self) -> dict[str, Known]:
         """Every fact by its bare name."""

@@ -51,7 +51,7 @@ _RESERVED = frozenset(
     "symbol intent_id refs ids results lost gone cause each fired vetoes why parts gaps saw shown looked behind "
     "seen_by_veto headline reason "
     "ident "
-    "facts raw verdict take moment convert never quote encode sha256 gap gappy show stale invalid "
+    "facts raw verdict written take moment convert never quote encode sha256 gap gappy show stale invalid "
     "name repr len f".split()
 )
 """Names that generated functions use themselves."""
@@ -211,6 +211,12 @@ class Expressions:
             return str(present)
         value = self._value(operand, known)
         if value.isidentifier():
+            if isinstance(operand.type, FlagType):  # two looks at what it is take less time than comparing
+                return (
+                    f"({value} is True or {value} is False)"
+                    if present
+                    else f"({value} is not True and {value} is not False)"
+                )
             return f"{value} == {value}" if present else f"{value} != {value}"
         name = self._temporary()
         return f"({name} := {value}) {'==' if present else '!='} {name}"
@@ -386,7 +392,8 @@ class _Generator(Expressions):
         policy = self._policy
         arguments = ", ".join(["now", *(group_argument(group) for group in policy.groups)])
         self._emit(0, f"def {function_name(policy)}({arguments}):")
-        self._emit(1, f'"""Policy {policy.name}, rulebook {self._rulebook.version}."""')
+        # Without the version: where a policy did not change, its source has not, and nor need its function.
+        self._emit(1, f'"""Policy {policy.name}."""')
         body = self._body()
         used = self._used(body)
         for group in policy.groups:
@@ -423,10 +430,9 @@ class _Generator(Expressions):
             results = [self.names[name] for name in policy.types()] + [f"fired_{step.ruleset}" for step in policy.steps]
             self._emit(1, f"return ({', '.join(results)},)")
         else:
-            masks = [f"fired_{step.ruleset}" for step in policy.steps if step.hit == "veto"]
-            key = masks[0] if len(masks) == 1 else f"({', '.join(masks)})"
+            masks = " | ".join(f"fired_{step.ruleset}" for step in policy.steps if step.hit == "veto")
             values = [self.names[name] for name in policy.decides]
-            self._emit(1, f"return verdict({', '.join(values)}, {f'ids[{key}]' if masks else '()'})")
+            self._emit(1, f"return verdict({', '.join(values)}, {f'ids[{masks}]' if masks else '()'})")
         body, self._lines = self._lines, before
         return body
 
@@ -575,6 +581,7 @@ class _Generator(Expressions):
 
     def _masked(self, step: Step, then: Callable[[Rule, int], None] | None) -> None:
         traced = self._traced or step.hit == "veto"
+        first = 0 if self._traced else self._first_bit(step)
         if traced:
             self._emit(1, f"fired_{step.ruleset} = 0")
         open_flag = ""
@@ -595,9 +602,14 @@ class _Generator(Expressions):
                 self._emit(depth, f"if {test}:  # {rule.id}")
                 depth += 1
             if traced:
-                self._emit(depth, f"fired_{step.ruleset} |= {1 << number}")
+                self._emit(depth, f"fired_{step.ruleset} |= {1 << (first + number)}")
             if then:
                 then(rule, depth)
+
+    def _first_bit(self, step: Step) -> int:
+        """Where a veto step's rules begin in the one mask that a verdict's vetoes are looked up by."""
+        before = self._policy.steps[: self._policy.steps.index(step)]
+        return sum(len(other.rules) for other in before if other.hit == "veto")
 
     def _split(self, rule: Rule) -> tuple[str, str]:
         """What a rule asks first, if earlier steps have decided it (`""`: nothing such), and the rest of its test."""
@@ -627,10 +639,11 @@ class _Generator(Expressions):
                 return f"{name} = {value}"
             case "add":
                 return f"{name} += {value}"
-            case "at_least":
-                return f"if {name} < (at := {value}): {name} = at"
-            case "at_most":
-                return f"if {name} > (at := {value}): {name} = at"
+            case "at_least" | "at_most":
+                sign = "<" if effect.kind == "at_least" else ">"
+                if _plain(value):
+                    return f"if {name} {sign} {value}: {name} = {value}"
+                return f"if {name} {sign} (at := {value}): {name} = at"
         assert_never(effect.kind)
 
     def _veto(self, step: Step) -> None:
@@ -694,27 +707,12 @@ def group_argument(group: model.Group) -> str:
     return f"gd_{other}" if other else f"g_{owner}"
 
 
-class FiredIn(dict[Any, tuple[str, ...]]):
-    """Bit masks of several steps together (of one: the mask itself) to the ids of their rules."""
-
-    def __init__(self, steps: Iterable[Step]) -> None:
-        super().__init__()
-        self._fired = [Fired(step.rules) for step in steps]
-
-    def __missing__(self, masks: Any) -> tuple[str, ...]:
-        each = masks if isinstance(masks, tuple) else (masks,)
-        ids = tuple(name for fired, mask in zip(self._fired, each, strict=True) for name in fired[mask])
-        if len(self) < _MOST_REMEMBERED:
-            self[masks] = ids
-        return ids
-
-
 class Fired(dict[int, tuple[str, ...]]):
-    """Bit masks of a step to the ids of its rules, each mask worked out once."""
+    """Bit masks of a step, or of several in a row, to the ids of their rules, each mask worked out once."""
 
-    def __init__(self, rules: tuple[Rule, ...]) -> None:
+    def __init__(self, rules: Iterable[Rule]) -> None:
         super().__init__()
-        self._rules = rules
+        self._rules = tuple(rules)
 
     def __missing__(self, mask: int) -> tuple[str, ...]:
         ids = tuple(rule.full_id for number, rule in enumerate(self._rules) if mask >> number & 1)

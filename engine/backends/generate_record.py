@@ -2,7 +2,7 @@
 
 `decision.Decision.record` says what a record is; this writes the same text, character by character, without building
 it: every part that does not depend on values is a literal here, which is worth a factor of twenty. Missing facts are
-NaN, as in `generate`; `lost` maps the name of each to its cause.
+NaN, as in `generate`; `lost` maps the name of each to what a person is told of it (`Gap.told`), the cause in front.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, assert_never
 
 import msgspec
 
-from engine.backends.decision import ID_DIGITS, group_record, self_evident, setters, show_numbers, to_json
+from engine.backends.decision import ID_DIGITS, Written, gap_record, self_evident, setters, show_numbers, to_json
 from engine.backends.facts import DECISIONS, Gap
 from engine.backends.generate import WORD, Expressions, Fired, group_argument
 from engine.backends.intake import NAN, NEVER, finite
@@ -25,8 +25,8 @@ from engine.language.model import AllOf, AnyOf, Binding, Condition, Expression, 
 from engine.language.rulebook import Rulebook
 from engine.language.types import FlagType, NumberType, TextType, Type
 
-RecordFunction = Callable[..., str]
-"""(now, symbol, intent_id, refs, one observation a group, the policy's results) to the record's JSON text.
+RecordFunction = Callable[..., Written]
+"""(now, symbol, intent_id, refs, one observation a group, the policy's results) to what was written.
 
 `refs` is the text of the groups' ids where the record refers to groups journaled before, and "" where it holds facts.
 """
@@ -42,6 +42,7 @@ def record_function(rulebook: Rulebook, policy: Policy, binding: Binding, *, wit
         "sha256": hashlib.sha256,
         "gap": _gap,
         "gappy": _gappy,
+        "written": Written,
         "show": show_numbers,
         "finite": finite,
         **{f"_ids_{step.ruleset}": Fired(step.rules) for step in policy.steps if step.hit == "veto"},
@@ -49,8 +50,10 @@ def record_function(rulebook: Rulebook, policy: Policy, binding: Binding, *, wit
         "invalid": Missing.INVALID.value,
     }
     for group in policy.groups:
-        for dated in (True, False):
-            namespace[f"_{'dated' if dated else 'plain'}_{group_argument(group)}"] = _complete(group, dated=dated)
+        argument = group_argument(group)
+        namespace[f"_plain_{argument}"] = _facts_struct(group, dated=False)
+        namespace[f"_dated_{argument}"] = _facts_struct(group, dated=True)
+        namespace[f"_fields_{argument}"] = {name: field for field, name in _fields(group)}
     source = generate_record(rulebook, policy, binding, with_facts=with_facts)
     made: RecordFunction = function_from(source, "record", f"record {policy.name}", namespace)
     return made
@@ -61,22 +64,29 @@ def generate_record(rulebook: Rulebook, policy: Policy, binding: Binding, *, wit
     return _RecordGenerator(rulebook, policy, binding).source(with_facts=with_facts)
 
 
-def _complete(group: model.Group, *, dated: bool) -> type[msgspec.Struct]:
-    """The facts of a group in which none is missing, as msgspec writes them fastest: sorted, `observed_at` first."""
-    names = (["observed_at"] if dated else []) + [fact.name for fact in sorted(group.facts, key=_by_name)]
-    # Fields are numbered, so that a fact may have any name: what is written is the renamed one.
-    fields = [(f"f{number}", Any) for number in range(len(names))]
-    rename = {field: name for (field, _), name in zip(fields, names, strict=True)}
-    return msgspec.defstruct(f"Facts_{group_argument(group)}", fields, rename=rename, gc=False)
+def _facts_struct(group: model.Group, *, dated: bool) -> type[msgspec.Struct]:
+    """The facts of a group as msgspec writes them fastest: sorted, `observed_at` first."""
+    fields = ([("at", "observed_at")] if dated else []) + _fields(group)
+    rename = dict(fields)
+    return msgspec.defstruct(
+        f"Facts_{group_argument(group)}", [(field, Any) for field in rename], rename=rename, gc=False
+    )
+
+
+def _fields(group: model.Group) -> list[tuple[str, str]]:
+    """The field of each fact, and its name, sorted. Fields are numbered, so that a fact may have any name."""
+    return [(f"f{number}", fact.name) for number, fact in enumerate(sorted(group.facts, key=_by_name))]
 
 
 def _gap(name: str, lost: Mapping[str, str]) -> str:
-    return f'{{"missing":"{lost[name]}"}}'
+    return f'{{"missing":"{lost[name].partition(":")[0]}"}}'
 
 
-def _gappy(at: float, values: Mapping[str, Any], gaps: Mapping[str, Gap]) -> str:
-    """The facts of a group in which some are missing."""
-    return to_json(group_record(None if at == NEVER else at, {**values, **gaps}))
+def _gappy(facts: msgspec.Struct, gaps: Mapping[str, Gap], fields: Mapping[str, str]) -> str:
+    """The facts of a group in which some are missing: those absent are left out, as in `decision.group_record`."""
+    for name, gap in gaps.items():
+        setattr(facts, fields[name], msgspec.UNSET if gap.cause is Missing.ABSENT else gap_record(gap))
+    return to_json(facts)
 
 
 class _RecordGenerator(Expressions):
@@ -130,13 +140,13 @@ class _RecordGenerator(Expressions):
                 missing = ",".join(f'"{name}":{{{{"missing":"{{cause}}"}}}}' for name in ordered)
                 self._emit(2, f"{argument} = f'{{{{\"observed_at\":{{encode(at).decode()}},{missing}}}}}'")
         self._emit(1, f"{'elif' if tests else 'if'} gone:")
-        self._emit(2, "for name, each in gone.items(): lost[name] = each.cause.value")
+        self._emit(2, "for name, each in gone.items(): lost[name] = each.told")
         if with_facts:
-            values = ", ".join(f"{fact.name!r}: {self.names[fact.name]}" for fact in group.facts)
-            self._emit(2, f"{argument} = gappy(at, {{{values}}}, gone)")
-            ordered_values = ", ".join(self.names[fact.name] for fact in sorted(group.facts, key=_by_name))
-            self._emit(1, f"elif at == never: {argument} = encode(_plain_{argument}({ordered_values})).decode()")
-            self._emit(1, f"else: {argument} = encode(_dated_{argument}(at, {ordered_values})).decode()")
+            values = ", ".join(self.names[fact.name] for fact in sorted(group.facts, key=_by_name))
+            plain, dated = f"_plain_{argument}({values})", f"_dated_{argument}(at, {values})"
+            self._emit(2, f"{argument} = gappy({plain} if at == never else {dated}, gone, _fields_{argument})")
+            self._emit(1, f"elif at == never: {argument} = encode({plain}).decode()")
+            self._emit(1, f"else: {argument} = encode({dated}).decode()")
 
     def _facts(self) -> None:
         """All groups, sorted; other policies' decisions first, under a key of their own."""
@@ -420,12 +430,12 @@ class _RecordGenerator(Expressions):
         decided = ",".join(f'"{name}":{self._json(name, types[name])}' for name in policy.decides)
         self._emit(
             1,
-            'return f\'{{"decision_id":"{ident}","now":{now},'
+            'return written(ident, reason, f\'{{"decision_id":"{ident}","now":{now},'
             + fixed
             + ',"symbol":{symbol},"intent_id":{intent_id},"decided":{{'
             + decided
             + '}},"vetoes":[{vetoes[1:]}],"fired":[{fired[1:]}],"reason":{quote(reason)},'
-            + ('"facts":{facts}}}\'' if with_facts else '"groups":{refs}}}\''),
+            + ('"facts":{facts}}}\')' if with_facts else '"groups":{refs}}}\')'),
         )
 
 

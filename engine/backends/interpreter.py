@@ -10,9 +10,13 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from engine.backends.outcome import Firing, Outcome
-from engine.language.evaluate import Environment, Known, Missing, conjunction, disjunction, evaluate
+from engine.language.evaluate import Environment, Known, Missing, conjunction, disjunction, evaluate, number
 from engine.language.model import AllOf, AnyOf, Binding, Condition, Effect, Leaf, Policy, Rule, Step
 from engine.language.types import NumberType, Value
+
+
+class NoValueError(Exception):
+    """An effect, a start or a whole step has no value. No loaded policy does that; one changed after loading may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,7 @@ def trace(policy: Policy, binding: Binding, facts: Mapping[str, Known]) -> tuple
     names = dict(facts)
     steps = []
     for step in policy.steps:
-        done = _run(step, Environment(dict(names), binding.values))
+        done = run_step(step, Environment(dict(names), binding.values))
         names |= done.sets
         steps.append(done)
     return tuple(steps)
@@ -68,7 +72,8 @@ def outcome(steps: tuple[StepTrace, ...]) -> Outcome:
     )
 
 
-def _run(step: Step, env: Environment) -> StepTrace:
+def run_step(step: Step, env: Environment) -> StepTrace:
+    """Run one step on what stands before it."""
     rules: list[RuleTrace] = []
     for rule in step.rules:
         rules.append(look(rule, env))
@@ -78,6 +83,8 @@ def _run(step: Step, env: Environment) -> StepTrace:
     sets: dict[str, Value]
     match step.hit:
         case "first":
+            if not matched:
+                raise NoValueError(step.ruleset)
             sets = {effect.name: _known(effect, env) for effect in matched[0].effects}
         case "each":
             sets = _apply_each(step, matched, env)
@@ -127,14 +134,15 @@ def _apply_each(step: Step, matched: list[Rule], env: Environment) -> dict[str, 
     running: dict[str, Value] = {}
     for name, start in step.start:
         value = evaluate(start.expression, env)
-        assert not isinstance(value, Missing), f"the loader let a start that may be missing pass: {step.ruleset}.{name}"
+        if isinstance(value, Missing):
+            raise NoValueError(start.text)
         running[name] = value
     for rule in matched:
         for effect in rule.effects:
             running[effect.name] = _applied(effect, running[effect.name], _known(effect, env))
     for name, kind in step.sets:
         if isinstance(kind, NumberType):
-            running[name] = at_most(at_least(float(running[name]), kind.min), kind.max)
+            running[name] = at_most(at_least(number(running[name]), kind.min), kind.max)
     return running
 
 
@@ -143,11 +151,11 @@ def _applied(effect: Effect, running: Value, value: Value) -> Value:
         case "set":
             return value
         case "add":
-            return float(running) + float(value)
+            return number(running) + number(value)
         case "at_least":
-            return at_least(float(running), float(value))
+            return at_least(number(running), number(value))
         case "at_most":
-            return at_most(float(running), float(value))
+            return at_most(number(running), number(value))
     assert_never(effect.kind)
 
 
@@ -163,5 +171,6 @@ def at_most(value: float, bound: float) -> float:
 
 def _known(effect: Effect, env: Environment) -> Value:
     value = evaluate(effect.value.expression, env)
-    assert not isinstance(value, Missing), f"the loader let an effect that may be missing pass: {effect.value.text}"
+    if isinstance(value, Missing):
+        raise NoValueError(effect.value.text)
     return value

@@ -16,7 +16,6 @@ from engine.language.documents import (
     Declaration,
     EffectText,
     ExpressionText,
-    InvariantDocument,
     LeafText,
     NamePlace,
     PolicyDocument,
@@ -26,6 +25,7 @@ from engine.language.documents import (
     WindowsDocument,
 )
 from engine.language.findings import Findings, Related, Severity, Span
+from engine.language.invariants import InvariantBuilder
 from engine.language.model import Expression
 from engine.language.resolve import Scope, resolve, resolve_condition
 from engine.language.spelling import did_you_mean
@@ -205,6 +205,36 @@ def _check_target(ruleset: RuleSetDocument, effect: EffectText, findings: Findin
         findings.add("hit.effect", effect.name.span, message, "use `set`")
 
 
+@dataclass(frozen=True, slots=True)
+class _Built:
+    """A step and all that it was made from."""
+
+    ruleset: RuleSetDocument
+    facts: Mapping[str, model.FactRef]
+    decisions: Mapping[str, Type]
+    step: model.Step
+    read: frozenset[tuple[str, str]]
+    """The parameters that its rules read."""
+
+
+_built: dict[tuple[str, str], _Built] = {}
+"""The last step of each policy and rule set that was built without a finding: a reload builds only what changed."""
+_facts: dict[str, dict[str, model.FactRef]] = {}
+"""The last facts of each policy, so that equal ones are the same."""
+
+_MOST_BUILT = 4096
+
+
+def _same_facts(policy: str, facts: dict[str, model.FactRef]) -> dict[str, model.FactRef]:
+    """The facts in scope of a policy: those of its last build where they are equal."""
+    known = _facts.get(policy)
+    if known is None or known != facts:
+        if len(_facts) >= _MOST_BUILT:
+            _facts.clear()
+        known = _facts[policy] = facts
+    return known
+
+
 def build_policy(
     document: PolicyDocument,
     library: Library,
@@ -261,6 +291,7 @@ class _PolicyBuilder:
             for fact in group.facts:
                 self._declare(fact.name, fact.type, fact.span)
                 self._facts[fact.name] = model.FactRef(0, 0, group.name, fact.name, fact.type)
+        self._facts = _same_facts(self._document.name, self._facts)
         rulesets, complete = self._rulesets()
         for ruleset in rulesets:
             for declared in ruleset.sets.values():
@@ -273,7 +304,7 @@ class _PolicyBuilder:
         steps = []
         later = {name: item.span for ruleset in rulesets for name, item in ruleset.sets.items()}
         for ruleset in rulesets:
-            steps.append(self._step(ruleset, later))
+            steps.append(self._built(ruleset, later))
             for declared in ruleset.sets.values():
                 self._decisions[declared.name] = declared.type
                 later.pop(declared.name, None)
@@ -285,7 +316,7 @@ class _PolicyBuilder:
             if place.name not in decides:
                 help_text = did_you_mean(place.name, decides, "the reason recites what the policy decides")
                 self._findings.add("name.unknown", place.span, f"the policy does not decide `{place.name}`", help_text)
-        invariants = tuple(made for item in self._document.invariants if (made := self._invariant(item, steps)))
+        invariants = self._invariants(tuple(read), steps)
         if len(self._findings) > before:
             return None
         return model.Policy(
@@ -415,14 +446,38 @@ class _PolicyBuilder:
                 return "known" if number < steps.index(ruleset) else "later"
         return "nothing"
 
-    def _step(self, ruleset: RuleSetDocument, later: Mapping[str, Span]) -> model.Step:
+    def _built(self, ruleset: RuleSetDocument, later: Mapping[str, Span]) -> model.Step:
+        """The step, the one that was built last where nothing that it is made from is another since.
+
+        The names in scope say whether a step resolves, and to what; everything else that a scope holds is for findings.
+        """
+        place = (self._document.name, ruleset.name)
+        known = _built.get(place)
+        if (
+            known is not None
+            and known.ruleset is ruleset
+            and known.facts is self._facts
+            and known.decisions == self._decisions
+        ):
+            self._usage.read |= known.read
+            return known.step
+        before, usage = len(self._findings), Usage()
+        step = self._step(ruleset, later, usage)
+        self._usage.read |= usage.read
+        if len(self._findings) == before and self._complete:
+            if len(_built) >= _MOST_BUILT:
+                _built.clear()
+            _built[place] = _Built(ruleset, self._facts, dict(self._decisions), step, frozenset(usage.read))
+        return step
+
+    def _step(self, ruleset: RuleSetDocument, later: Mapping[str, Span], usage: Usage) -> model.Step:
         scope = Scope(
             facts=self._facts,
             decisions=dict(self._decisions),
             later=later,
             ruleset=ruleset.name,
             params=ruleset.params,
-            used=self._usage.note,
+            used=usage.note,
             complete=self._complete,
             unread=self._unread,
             unrun=self._unrun,
@@ -440,7 +495,9 @@ class _PolicyBuilder:
         on_unknown = rule.unknown or ruleset.unknown or ("match" if ruleset.hit == "veto" else None)
         effects = [made for text in rule.effects if (made := self._effect(text, ruleset, scope))]
         condition = _ConditionBuilder(scope, self._findings).build(rule.condition) if rule.condition else None
-        return model.Rule(ruleset.name, rule.id, condition, on_unknown, tuple(effects), rule.why, rule.span)
+        return model.Rule(
+            ruleset.name, rule.id, condition, on_unknown, tuple(effects), rule.why, rule.span, rule.expect
+        )
 
     def _effect(self, text: EffectText, ruleset: RuleSetDocument, scope: Scope) -> model.Effect | None:
         if text.name.name not in ruleset.sets:
@@ -469,6 +526,22 @@ class _PolicyBuilder:
         self._findings.add("type.mismatch", text.value.span, message, help_text)
         return False
 
+    def _invariants(self, read: tuple[model.Group, ...], steps: list[model.Step]) -> tuple[model.Invariant, ...]:
+        scope = Scope(
+            facts=self._facts,
+            decisions=self._decisions,
+            all_params={place.name: self._library.rulesets[place.name].params for place in self._document.steps},
+            vetoes={step.ruleset: [rule.id for rule in step.rules] for step in steps if step.hit == "veto"},
+            any_number=True,
+            complete=self._complete,
+            unread=self._unread,
+            unrun=self._unrun,
+            values=self._choices,
+            where=lambda _: f"policy `{self._document.name}`",
+        )
+        builder = InvariantBuilder(scope, read, self._groups, self._library.profiles, self._findings)
+        return tuple(made for text in self._document.invariants if (made := builder.build(text)))
+
     def _decided(self, places: tuple[NamePlace, ...]) -> tuple[str, ...]:
         decided = []
         for place in places:
@@ -483,64 +556,6 @@ class _PolicyBuilder:
                 help_text = did_you_mean(place.name, self._decisions, "steps set " + ", ".join(self._decisions))
                 self._findings.add("name.unknown", place.span, f"no step sets `{place.name}`", help_text)
         return tuple(decided)
-
-    def _invariant(self, text: InvariantDocument, steps: list[model.Step]) -> model.Invariant | None:
-        scope = Scope(
-            facts=self._facts,
-            decisions=self._decisions,
-            all_params={place.name: self._library.rulesets[place.name].params for place in self._document.steps},
-            vetoes={step.ruleset: [rule.id for rule in step.rules] for step in steps if step.hit == "veto"},
-            any_number=True,
-            complete=self._complete,
-            unread=self._unread,
-            unrun=self._unrun,
-            values=self._choices,
-            where=lambda _: f"policy `{self._document.name}`",
-        )
-        profiles = None
-        if text.profiles is not None:
-            profiles = tuple(place.name for place in text.profiles)
-            for place in text.profiles:
-                self._profile(place)
-        if text.claim is not None:
-            typed = resolve_condition(text.claim, scope, self._findings)
-            if typed is None:
-                return None
-            written = text.claim.typed(typed)
-            return model.Claim(text.id, profiles, written, text.doc, text.span)
-        if text.monotone is not None:
-            of, in_, moves = text.monotone
-            decided, fact = self._decisions.get(of.name), self._facts.get(in_.name)
-            if decided is None or (isinstance(decided, ChoiceType) and not decided.ordered):
-                speaks_of = [
-                    name for name, kind in self._decisions.items() if not isinstance(kind, ChoiceType) or kind.ordered
-                ]
-                help_text = did_you_mean(of.name, speaks_of, "it speaks of a number, a flag or an ordered choice")
-                self._findings.add("name.unknown", of.span, f"`{of.name}` is no decision with an order", help_text)
-                return None
-            if fact is None and not self._complete:
-                return None
-            if fact is None or not isinstance(fact.type, NumberType):
-                speaks_of = [name for name, known in self._facts.items() if isinstance(known.type, NumberType)]
-                help_text = did_you_mean(in_.name, speaks_of, "it speaks of a fact that is a number")
-                self._findings.add("name.unknown", in_.span, f"`{in_.name}` is no fact with an order", help_text)
-                return None
-            return model.Monotone(text.id, profiles, of.name, in_.name, moves, text.doc, text.span)
-        if text.at_least_as_strict is not None:
-            profile, than, when = text.at_least_as_strict
-            self._profile(profile)
-            self._profile(than)
-            typed = resolve_condition(when, scope, self._findings)
-            if typed is None:
-                return None
-            written = when.typed(typed)
-            return model.AtLeastAsStrict(text.id, profiles, profile.name, than.name, written, text.doc, text.span)
-        return None
-
-    def _profile(self, place: NamePlace) -> None:
-        if place.name not in self._library.profiles:
-            help_text = did_you_mean(place.name, self._library.profiles, "name a file of profiles/")
-            self._findings.add("profile.unknown", place.span, f"there is no profile `{place.name}`", help_text)
 
 
 class _ConditionBuilder:

@@ -16,6 +16,7 @@ from engine.language.findings import Findings, Related, Span, one_line
 from engine.language.model import (
     EFFECT_ORDER,
     EffectKind,
+    Expectation,
     Expression,
     HitPolicy,
     Measure,
@@ -24,7 +25,7 @@ from engine.language.model import (
 )
 from engine.language.nodes import Mapping, Node, Scalar, Sequence, Source, compose
 from engine.language.parse import Problem, parse
-from engine.language.shapes import SCOPES, check_shape
+from engine.language.shapes import INVARIANT_FORMS, SCOPES, check_shape
 from engine.language.spelling import did_you_mean
 from engine.language.types import NO_UNIT, ChoiceType, FlagType, NumberType, TextType, Type, Value
 
@@ -101,15 +102,69 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True)
+class ClaimText:
+    """`claim`."""
+
+    claim: ExpressionText
+
+
+@dataclass(frozen=True, slots=True)
+class MonotoneText:
+    """`monotone`."""
+
+    of: NamePlace
+    in_: NamePlace
+    moves: Literal["rises", "falls"]
+
+
+@dataclass(frozen=True, slots=True)
+class BoundedText:
+    """`bounded`; at least one of the bounds is there."""
+
+    of: NamePlace
+    least: ExpressionText | None
+    most: ExpressionText | None
+
+
+@dataclass(frozen=True, slots=True)
+class UnchangedText:
+    """`unchanged_when`."""
+
+    of: tuple[NamePlace, ...]
+    in_: tuple[NamePlace, ...]
+    when: ExpressionText
+
+
+@dataclass(frozen=True, slots=True)
+class FailClosedText:
+    """`fail_closed`."""
+
+    when: ExpressionText
+    missing: tuple[Read, ...]
+    unless: ExpressionText | None
+
+
+@dataclass(frozen=True, slots=True)
+class StrictText:
+    """`at_least_as_strict`."""
+
+    profile: NamePlace
+    than: NamePlace
+    when: ExpressionText
+
+
+InvariantText = ClaimText | MonotoneText | BoundedText | UnchangedText | FailClosedText | StrictText
+"""What an invariant says, as written."""
+
+
+@dataclass(frozen=True, slots=True)
 class InvariantDocument:
-    """An invariant as written: exactly one of the three forms is there."""
+    """An invariant as written."""
 
     id: str
     doc: str
     profiles: tuple[NamePlace, ...] | None
-    claim: ExpressionText | None
-    monotone: tuple[NamePlace, NamePlace, Literal["rises", "falls"]] | None
-    at_least_as_strict: tuple[NamePlace, NamePlace, ExpressionText] | None
+    says: InvariantText
     span: Span
 
 
@@ -164,6 +219,7 @@ class RuleDocument:
     condition: ConditionText | None
     unknown: Literal["match", "skip"] | None
     effects: tuple[EffectText, ...]
+    expect: Expectation | None
     why: str
     span: Span
 
@@ -205,6 +261,22 @@ class DisabledText:
 
 
 @dataclass(frozen=True, slots=True)
+class DivergenceText:
+    """One entry of `diverges`; `before` and `after` are what stands under `from` and `to`."""
+
+    against: NamePlace
+    decision: Scalar
+    before: Scalar | None
+    after: Scalar | None
+    why: str | None
+
+    @property
+    def span(self) -> Span:
+        """Where the entry is pointed at."""
+        return self.decision.span
+
+
+@dataclass(frozen=True, slots=True)
 class SymbolGroupText:
     """A named group of symbols and what differs for it; `of` is None where only values are added."""
 
@@ -226,6 +298,7 @@ class ProfileDocument:
     values: dict[str, ValueText]
     disable: tuple[DisabledText, ...]
     symbols: dict[str, SymbolGroupText]
+    diverges: tuple[DivergenceText, ...]
     span: Span
 
 
@@ -370,8 +443,24 @@ class _Reader:
         )
 
     def policy(self, node: Mapping) -> PolicyDocument:
+        items = [item for item in _items(node, "invariants") if isinstance(item, Mapping)]
+        self._unique([(_text(item, "id"), item.entries["id"].span) for item in items], "invariant")
+        return PolicyDocument(
+            self._source,
+            _text(node, "policy"),
+            _text(node, "doc"),
+            self._reads(node, "reads"),
+            self._names(node, "steps"),
+            self._names(node, "decides"),
+            self._names(node, "reason"),
+            tuple(made for item in items if (made := self._invariant(item))),
+            node.entries["policy"].span,
+        )
+
+    def _reads(self, node: Mapping, key: str) -> tuple[Read, ...]:
+        """Fact groups, and `{decisions: policy}`."""
         reads = []
-        for item in _items(node, "reads"):
+        for item in _items(node, key):
             if isinstance(item, Scalar):
                 reads.append(Read(item.text, decisions=False, span=item.span))
                 continue
@@ -381,41 +470,55 @@ class _Reader:
             else:
                 help_text = "write the name alone, or `decisions` and one policy"
                 self._refuse("shape.type", item.span, "a read is a group or `{decisions: policy}`", help_text)
-        invariants = [self._invariant(item) for item in _items(node, "invariants") if isinstance(item, Mapping)]
-        self._unique([(invariant.id, invariant.span) for invariant in invariants], "invariant")
-        return PolicyDocument(
-            self._source,
-            _text(node, "policy"),
-            _text(node, "doc"),
-            tuple(reads),
-            self._names(node, "steps"),
-            self._names(node, "decides"),
-            self._names(node, "reason"),
-            tuple(invariants),
-            node.entries["policy"].span,
-        )
+        return tuple(reads)
 
-    def _invariant(self, node: Mapping) -> InvariantDocument:
-        claim, monotone, strict = node.get("claim"), node.get("monotone"), node.get("at_least_as_strict")
-        moves = None
-        if isinstance(monotone, Mapping):
-            moves = (
-                _place(monotone.entries["of"]),
-                _place(monotone.entries["in"]),
-                _as_move(_text(monotone, "moves")),
-            )
-        compared = None
-        if isinstance(strict, Mapping) and (when := self._expression(strict.entries["when"])):
-            compared = (_place(strict.entries["profile"]), _place(strict.entries["than"]), when)
+    def _invariant(self, node: Mapping) -> InvariantDocument | None:
+        """An invariant; None where an expression of it does not parse."""
+        (form,) = (name for name in INVARIANT_FORMS if name in node.entries)
+        held = node.entries[form]
+        says: InvariantText | None
+        if isinstance(held, Mapping):
+            says = self._says(form, node.keys[form], held)
+        else:
+            claim = self._expression(held)
+            says = ClaimText(claim) if claim is not None else None
+        if says is None:
+            return None
         return InvariantDocument(
             _text(node, "id"),
             _text(node, "doc"),
             self._names(node, "profiles") if "profiles" in node.entries else None,
-            self._expression(claim) if claim else None,
-            moves,
-            compared,
+            says,
             node.entries["id"].span,
         )
+
+    def _says(self, form: str, key: Scalar, held: Mapping) -> InvariantText | None:
+        """What stands under the key of a form."""
+        expressions = {
+            name: self._expression(held.entries[name])
+            for name in ("when", "unless", "min", "max")
+            if name in held.entries
+        }
+        if None in expressions.values():
+            return None
+        when = expressions.get("when")
+        match form:
+            case "monotone":
+                of, in_ = _place(held.entries["of"]), _place(held.entries["in"])
+                return MonotoneText(of, in_, _as_move(_text(held, "moves")))
+            case "bounded":
+                least, most = expressions.get("min"), expressions.get("max")
+                if least is None and most is None:
+                    message = "`bounded` lacks both `min` and `max`"
+                    self._refuse("shape.missing_key", key.span, message, "add one of them, or both")
+                return BoundedText(_place(held.entries["of"]), least, most)
+            case "unchanged_when" if when is not None:
+                return UnchangedText(self._one_or_more(held, "of"), self._one_or_more(held, "in"), when)
+            case "fail_closed" if when is not None:
+                return FailClosedText(when, self._reads(held, "missing"), expressions.get("unless"))
+            case "at_least_as_strict" if when is not None:
+                return StrictText(_place(held.entries["profile"]), _place(held.entries["than"]), when)
+        raise AssertionError(form)
 
     def ruleset(self, node: Mapping) -> RuleSetDocument:
         rules = [self._rule(item) for item in _items(node, "rules") if isinstance(item, Mapping)]
@@ -442,12 +545,17 @@ class _Reader:
             if isinstance(held, Mapping):
                 effects += self._effects(kind, held)
         when = node.get("when")
+        expect, why = _as_expectation(_text(node, "expect")), _text(node, "why")
+        if expect is not None and not why:
+            message = f"`expect: {expect}` stands without a why"
+            self._refuse("expect.no_why", node.keys["expect"].span, message, "say why it is meant: `why: …`")
         return RuleDocument(
             _text(node, "id"),
             self._condition(when) if when is not None else None,
             _as_unknown(_text(node, "unknown")),
             tuple(effects),
-            _text(node, "why"),
+            expect,
+            why,
             node.entries["id"].span,
         )
 
@@ -504,6 +612,7 @@ class _Reader:
             self._values(node.get("values")),
             disabled,
             symbols,
+            tuple(_divergence(item) for item in _items(node, "diverges") if isinstance(item, Mapping)),
             node.entries["profile"].span,
         )
 
@@ -667,6 +776,11 @@ class _Reader:
     def _names(self, node: Mapping, key: str) -> tuple[NamePlace, ...]:
         return tuple(_place(item) for item in _items(node, key))
 
+    def _one_or_more(self, node: Mapping, key: str) -> tuple[NamePlace, ...]:
+        """A name, or a list of them."""
+        held = node.entries[key]
+        return (_place(held),) if isinstance(held, Scalar) else self._names(node, key)
+
     def _unique(self, named: list[tuple[str, Span]], what: str) -> None:
         first: dict[str, Span] = {}
         for name, span in named:
@@ -694,6 +808,22 @@ def _items(node: Mapping, key: str) -> list[Node]:
 def _place(node: Node) -> NamePlace:
     assert isinstance(node, Scalar)
     return NamePlace(node.text, node.span)
+
+
+def _divergence(node: Mapping) -> DivergenceText:
+    decision, before, after = (node.get(name) for name in ("decision", "from", "to"))
+    assert isinstance(decision, Scalar)
+    return DivergenceText(
+        _place(node.entries["against"]),
+        decision,
+        before if isinstance(before, Scalar) else None,
+        after if isinstance(after, Scalar) else None,
+        _text(node, "why") or None,
+    )
+
+
+def _as_expectation(text: str) -> Expectation | None:
+    return "unreachable" if text == "unreachable" else "reason" if text == "reason" else None
 
 
 def _as_move(text: str) -> Literal["rises", "falls"]:

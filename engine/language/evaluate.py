@@ -55,12 +55,12 @@ def evaluate(expression: Expression, env: Environment) -> Known:
             return env.parameters[f"{owner}.{name}"]
         case model.Negative(operand=operand):
             value = evaluate(operand, env)
-            return value if isinstance(value, Missing) else -float(value)
+            return value if isinstance(value, Missing) else -number(value)
         case model.Arithmetic(operator=operator):
             left, right = evaluate(expression.left, env), evaluate(expression.right, env)
             if isinstance(left, Missing) or isinstance(right, Missing):
                 return left if isinstance(left, Missing) else right
-            return _calculate(operator, float(left), float(right))
+            return _calculate(operator, number(left), number(right))
         case model.Call():
             return _call(expression, env)
         case model.Compare(operator=operator):
@@ -104,9 +104,15 @@ def disjunction(*conditions: Known) -> Known:
     return next((condition for condition in conditions if isinstance(condition, Missing)), False)
 
 
+def number(value: Value) -> float:
+    """A value that is a number, as it is: a double, or the exact `Fraction` that one who asks about rationals gave."""
+    assert not isinstance(value, str)
+    return value
+
+
 def rank(value: Value, kind: Type) -> float:
     """What a value is ordered by: a choice by its place in the list, a number by itself."""
-    return float(kind.of.index(str(value))) if isinstance(kind, ChoiceType) else float(value)
+    return float(kind.of.index(str(value))) if isinstance(kind, ChoiceType) else number(value)
 
 
 def compare(operator: Comparator, left: Value, right: Value, kind: Type) -> bool:
@@ -129,7 +135,7 @@ def compare(operator: Comparator, left: Value, right: Value, kind: Type) -> bool
 
 
 def _calculate(operator: str, left: float, right: float) -> Known:
-    """One operation on doubles; `invalid` where it has no finite result."""
+    """One operation; `invalid` where no finite double is its result, or (of a Fraction) next to it."""
     match operator:
         case "+":
             result = left + right
@@ -141,7 +147,14 @@ def _calculate(operator: str, left: float, right: float) -> Known:
             if right == 0:
                 return Missing.INVALID
             result = left / right
-    return result if math.isfinite(result) else Missing.INVALID
+    return result if _is_finite(result) else Missing.INVALID
+
+
+def _is_finite(result: float) -> bool:
+    try:
+        return math.isfinite(result)
+    except OverflowError:  # a Fraction that no double is near to
+        return False
 
 
 def _call(expression: model.Call, env: Environment) -> Known:
@@ -150,7 +163,7 @@ def _call(expression: model.Call, env: Environment) -> Known:
         value = evaluate(argument, env)
         if isinstance(value, Missing):
             return value
-        result = float(value) if result is None else choose(expression.function, result, float(value))
+        result = number(value) if result is None else choose(expression.function, result, number(value))
     assert result is not None
     return abs(result) if expression.function == "abs" else result
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from engine.language import syntax
 from engine.language.bind import Settings, ancestry, bind
 from engine.language.build import FACTS, WINDOWS, Library, Usage, build_groups, build_policy, check_ruleset, unused
+from engine.language.divergences import divergences
 from engine.language.documents import (
     Document,
     DocumentKind,
@@ -71,20 +71,48 @@ class Files:
     findings: tuple[Finding, ...]
 
 
+class Listing(Protocol):
+    """Where a home's files are read from: its folder, or a revision of it."""
+
+    def names(self, folder: str) -> Iterable[str]:
+        """The names of everything in one of the three folders. Raises OSError, or ValueError for a path with a NUL."""
+
+    def read(self, folder: str, name: str, shown: str, findings: Findings) -> Source | None:
+        """One file under the name shown to people; None, with a finding, where it cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """A home that is a folder."""
+
+    home: Path
+
+    def names(self, folder: str) -> Iterable[str]:
+        return [path.name for path in (self.home / folder).iterdir()]
+
+    def read(self, folder: str, name: str, shown: str, findings: Findings) -> Source | None:
+        return read_source(self.home / folder / name, shown, findings)
+
+
 def read_files(home: Path) -> Files:
     """Read every YAML file of a home folder, parsing none."""
-    findings = Findings()
-    sources: dict[str, Source] = {}
     reason = why_no_home(home)
     if reason is not None:
+        findings = Findings()
         help_text = "name a folder that holds rules/, policies/ and profiles/, or run `sluice init DIR`"
         findings.add("file.missing", Span(_WHOLE, 1, 1, 1, 2), reason, help_text)
-        return Files(sources, tuple(findings))
+        return Files({}, tuple(findings))
+    return read_listing(_Folder(home))
+
+
+def read_listing(listing: Listing) -> Files:
+    """Read every YAML file of a home from wherever it lies, parsing none."""
+    findings = Findings()
+    sources: dict[str, Source] = {}
     for folder, _ in _FOLDERS:
-        place = home / folder
         try:
-            names = sorted(path.name for path in place.iterdir())
-        except (OSError, ValueError) as error:  # ValueError: a path with a NUL
+            names = sorted(listing.names(folder))
+        except (OSError, ValueError) as error:
             reason = "there is no such folder" if isinstance(error, FileNotFoundError) else "it cannot be read"
             where = Span(folder, 1, 1, 1, 2)
             findings.add(
@@ -99,7 +127,7 @@ def read_files(home: Path) -> Files:
                 where = Span(shown, 1, 1, 1, 2)
                 findings.add("file.name", where, f"`{shown}` is not read", "name it .yaml", severity=Severity.WARNING)
                 continue
-            source = read_source(place / name, shown, findings)
+            source = listing.read(folder, name, shown, findings)
             if source is not None:
                 sources[shown] = source
     return Files(sources, tuple(findings))
@@ -324,11 +352,12 @@ class Workspace:
         policies = self._chosen(settings, findings)
         self._check_disabled(settings, findings)
         self._check_requires(settings, policies, findings)
+        diverges = divergences(chain, settings.policies, policies, self.library, findings)
         complete = all(name in settings.bindings[()].values for name in needed)
         if not complete or findings.has_errors:
             return None
         for policy in policies.values():
-            check_steps(policy.steps, settings.bindings, findings)
+            check_steps(policy.steps, settings.bindings, findings, policy.name)
         windows, events = (self.windows, self.events) if self._read_windows(policies) else ({}, {})
         check_windows(windows.values(), settings.bindings, findings)
         declarations = {
@@ -363,6 +392,13 @@ class Workspace:
             MappingProxyType(used),
             events=MappingProxyType(dict(events)),
             windows=MappingProxyType(dict(windows)),
+            diverges=diverges,
+            requires=MappingProxyType(
+                {
+                    owner: tuple(text.typed(typed) for text, typed in self._requires[owner])
+                    for owner in dict.fromkeys(step.ruleset for policy in policies.values() for step in policy.steps)
+                }
+            ),
         )
 
     def _needed(self, chain: list[ProfileDocument]) -> dict[str, Span]:
@@ -499,9 +535,26 @@ def _kind_of(name: str) -> DocumentKind:
     return next((kind for known, kind in _FOLDERS if known == folder), "ruleset")
 
 
-@lru_cache(maxsize=4096)
-def _document(kind: DocumentKind, source: Source, stem: str) -> tuple[Any, tuple[Finding, ...]]:
-    """One file as a document, remembered by its text: a reload parses only what changed."""
+_Read = tuple[Any, tuple[Finding, ...]]
+_read: dict[tuple[DocumentKind, str], list[tuple[Source, _Read]]] = {}
+"""The last texts of each file, with the documents they are, newest first."""
+
+
+def _document(kind: DocumentKind, source: Source, stem: str) -> _Read:
+    """One file as a document, remembered by its text: a reload parses only what changed.
+
+    Two texts of a name are remembered, so that a session that reloads for years holds no more than at first.
+    """
+    known = _read.get((kind, source.name), [])
+    for held, read in known:
+        if held == source:
+            return read
     findings = Findings()
-    document = read_document(kind, source, stem, findings)
-    return document, tuple(findings)
+    read = read_document(kind, source, stem, findings), tuple(findings)
+    if len(_read) >= _MOST_NAMES:
+        _read.clear()
+    _read[kind, source.name] = [(source, read), *known[:1]]
+    return read
+
+
+_MOST_NAMES = 4096

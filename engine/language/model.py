@@ -406,6 +406,22 @@ class FailClosed:
 Invariant = Claim | Monotone | Bounded | UnchangedWhen | FailClosed | AtLeastAsStrict
 """What a policy promises."""
 
+
+def written_in(invariant: Invariant) -> tuple[Written, ...]:
+    """The expressions of an invariant."""
+    match invariant:
+        case Claim(claim=claim):
+            return (claim,)
+        case Bounded(least=least, most=most):
+            return tuple(text for text in (least, most) if text is not None)
+        case UnchangedWhen(when=when) | AtLeastAsStrict(when=when):
+            return (when,)
+        case FailClosed(when=when, unless=unless):
+            return (when,) if unless is None else (when, unless)
+        case Monotone():
+            return ()
+
+
 Measure = Literal["count", "sum", "rate", "in_a_row"]
 """What a window says of its events: how many, a field added up, how many a second, or how many of the latest in a row.
 

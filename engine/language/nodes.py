@@ -197,9 +197,8 @@ def read_source(path: Path, name: str, findings: Findings) -> Source | None:
 
 def decode_source(data: bytes, name: str, findings: Findings) -> Source | None:
     """The text of bytes in hand: at most 1 MiB of UTF-8, a byte order mark allowed."""
-    whole = Span(name, 1, 1, 1, 2)
     if len(data) > MOST_BYTES:
-        findings.add("file.too_large", whole, f"`{name}` is larger than 1 MiB", "split it: one rule set a file")
+        refuse_size(name, findings)
         return None
     try:
         text = data.decode("utf-8-sig")
@@ -209,6 +208,12 @@ def decode_source(data: bytes, name: str, findings: Findings) -> Source | None:
         findings.add("file.encoding", where, f"byte {error.start + 1} of `{name}` is not UTF-8", "save it as UTF-8")
         return None
     return Source.of(name, text.replace("\r\n", "\n"))
+
+
+def refuse_size(name: str, findings: Findings) -> None:
+    """The finding of a file over `MOST_BYTES`."""
+    whole = Span(name, 1, 1, 1, 2)
+    findings.add("file.too_large", whole, f"`{name}` is larger than 1 MiB", "split it: one rule set a file")
 
 
 def compose(source: Source, findings: Findings) -> Node | None:

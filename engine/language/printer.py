@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from engine.language import model
-from engine.language.model import AllOf, AnyOf, Condition, Expression, Leaf
+from engine.language.model import AllOf, AnyOf, Condition, Expression, Invariant, Leaf, Written
 from engine.language.types import TextType, Value
 
 # How tightly each form binds: an operand printed with less than its place asks for gets parentheses.
@@ -52,6 +52,34 @@ def print_condition(condition: Condition | None) -> str:
         case AnyOf(items):
             return "any[" + "; ".join(print_condition(item) for item in items) + "]"
     assert_never(condition)
+
+
+def print_invariant(invariant: Invariant) -> str:
+    """What an invariant promises, in one line, with expressions as written.
+
+    It reads `quality falls as fallback_ratio rises`, or `route == maker, known or not: telemetry (unless probe)`.
+    """
+    match invariant:
+        case model.Claim(claim=claim):
+            return _written(claim)
+        case model.Monotone(of=of, in_=in_, moves=moves):
+            return f"{of} {moves} as {in_} rises"
+        case model.Bounded(of=of, least=least, most=most):
+            low = f"{_written(least)} <= " if least is not None else ""
+            high = f" <= {_written(most)}" if most is not None else ""
+            return f"{low}{of}{high}"
+        case model.UnchangedWhen(of=decisions, in_=facts, when=when):
+            return f"{', '.join(decisions)} unchanged by {', '.join(facts)} where {_written(when)}"
+        case model.FailClosed(when=when, missing=groups, unless=unless):
+            excepted = f" (unless {_written(unless)})" if unless is not None else ""
+            return f"{_written(when)}, known or not: {', '.join(groups)}{excepted}"
+        case model.AtLeastAsStrict(profile=profile, than=than, when=when):
+            return f"{profile} at least as strict as {than}: {_written(when)}"
+    assert_never(invariant)
+
+
+def _written(written: Written) -> str:
+    return " ".join(written.text.split())
 
 
 def _print(expression: Expression, place: int, qualified: bool) -> str:

@@ -9,7 +9,18 @@ from types import MappingProxyType
 from typing import Any
 
 from engine.language.findings import Finding
-from engine.language.model import Binding, Divergence, EventKind, Group, Origin, ParameterDeclaration, Policy, Step, Window
+from engine.language.model import (
+    Binding,
+    Divergence,
+    EventKind,
+    Group,
+    Origin,
+    ParameterDeclaration,
+    Policy,
+    Step,
+    Window,
+    Written,
+)
 from engine.language.nodes import Source
 from engine.language.printer import print_condition, print_expression, print_value
 from engine.language.types import ChoiceType, NumberType, Type
@@ -52,6 +63,8 @@ class Rulebook:
     """The kinds of events that are declared, by name."""
     windows: Mapping[str, Window] = field(default_factory=_nothing)
     """By the fact of the group `windows` that each gives. Empty, as `events` is, where no policy reads that group."""
+    requires: Mapping[str, tuple[Written, ...]] = field(default_factory=_nothing)
+    """By rule set in use: what it requires of its parameters, which holds for every binding."""
     diverges: tuple[Divergence, ...] = ()
     """Differences from other profiles that are meant; no part of the version."""
 

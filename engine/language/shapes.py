@@ -35,6 +35,9 @@ MEASURES = ("count", "sum", "rate", "in_a_row")
 SCOPES = ("symbol", "venue")
 """What a window is kept for: each symbol by itself, or all of them together."""
 
+INVARIANT_FORMS = ("claim", "monotone", "bounded", "unchanged_when", "fail_closed", "at_least_as_strict")
+"""What an invariant may say, each under a key of its own."""
+
 _TEXT = {"type": "string"}
 _NAME = {"type": "string", "regex": r"[A-Za-z_][A-Za-z0-9_]*"}
 _NUMBER = {"type": "string", "meta": {"json": {"type": "number"}}}
@@ -44,6 +47,15 @@ _CONDITION = {"type": ["string", "dict"], "meta": {"json": {"$ref": "#/$defs/con
 _EFFECTS = {"type": "dict", "minlength": 1, "valuesrules": _EXPRESSION}
 _UNKNOWN = {"type": "string", "allowed": ["match", "skip"]}
 _NAMES = {"type": "list", "minlength": 1, "schema": _TEXT}
+_ONE_OR_MORE = {
+    "type": ["string", "list"],
+    "minlength": 1,
+    "schema": _TEXT,
+    "meta": {"json": {"type": ["string", "array"], "minLength": 1, "minItems": 1, "items": {"type": "string"}}},
+}
+_READS = {"type": "list", "minlength": 1, "schema": {"type": ["string", "dict"]}}
+"""Fact groups, and `{decisions: policy}`."""
+_VALUE = {"type": "string", "meta": {"json": {"type": ["number", "boolean", "string"]}}}
 _SCOPES = {
     **_NAMES,
     "meta": {"json": {"type": "array", "minItems": 1, "uniqueItems": True, "items": {"enum": list(SCOPES)}}},
@@ -97,7 +109,7 @@ SHAPES: dict[str, Shape] = {
         {
             "policy": _required(_NAME),
             "doc": _TEXT,
-            "reads": _required({"type": "list", "minlength": 1, "schema": {"type": ["string", "dict"]}}),
+            "reads": _required(_READS),
             "steps": _required(_NAMES),
             "decides": _required(_NAMES),
             "reason": _NAMES,
@@ -119,12 +131,29 @@ SHAPES: dict[str, Shape] = {
                     "moves": _required({"type": "string", "allowed": ["rises", "falls"]}),
                 },
             },
+            "bounded": {
+                "type": "dict",
+                "schema": {"of": _required(_NAME), "min": _EXPRESSION, "max": _EXPRESSION},
+                "meta": {"also": {"anyOf": [{"required": ["min"]}, {"required": ["max"]}]}},
+            },
+            "unchanged_when": {
+                "type": "dict",
+                "schema": {
+                    "of": _required(_ONE_OR_MORE),
+                    "in": _required(_ONE_OR_MORE),
+                    "when": _required(_EXPRESSION),
+                },
+            },
+            "fail_closed": {
+                "type": "dict",
+                "schema": {"when": _required(_EXPRESSION), "missing": _required(_READS), "unless": _EXPRESSION},
+            },
             "at_least_as_strict": {
                 "type": "dict",
                 "schema": {"profile": _required(_NAME), "than": _required(_NAME), "when": _required(_EXPRESSION)},
             },
         },
-        one_of=("claim", "monotone", "at_least_as_strict"),
+        one_of=INVARIANT_FORMS,
     ),
     "ruleset": Shape(
         {
@@ -149,6 +178,7 @@ SHAPES: dict[str, Shape] = {
             "add": _EFFECTS,
             "at_least": _EFFECTS,
             "at_most": _EFFECTS,
+            "expect": {"type": "string", "allowed": ["unreachable", "reason"]},
             "why": _TEXT,
         }
     ),
@@ -161,8 +191,14 @@ SHAPES: dict[str, Shape] = {
             "values": {"type": "dict"},
             "disable": {"type": "list"},
             "symbols": {"type": "dict"},
+            "diverges": {"type": "list"},
         },
-        {"values": ("map", "value"), "disable": ("list", "disabled"), "symbols": ("map", "symbol_group")},
+        {
+            "values": ("map", "value"),
+            "disable": ("list", "disabled"),
+            "symbols": ("map", "symbol_group"),
+            "diverges": ("list", "divergence"),
+        },
     ),
     "windows": Shape(
         {
@@ -187,12 +223,15 @@ SHAPES: dict[str, Shape] = {
     ),
     "value": Shape(
         {
-            "value": _required({"type": "string", "meta": {"json": {"type": ["number", "boolean", "string"]}}}),
+            "value": _required(_VALUE),
             "why": _TEXT,
         },
         scalar=True,
     ),
     "disabled": Shape({"rule": _required(_TEXT), "why": _TEXT}),
+    "divergence": Shape(
+        {"against": _required(_NAME), "decision": _required(_TEXT), "from": _VALUE, "to": _VALUE, "why": _TEXT}
+    ),
     "symbol_group": Shape(
         {"doc": _TEXT, "of": _NAMES, "values": {"type": "dict"}},
         {"values": ("map", "value")},
@@ -202,8 +241,8 @@ SHAPES: dict[str, Shape] = {
 DOCUMENT_KINDS = ("vocabulary", "policy", "ruleset", "profile", "windows")
 """The shapes that are whole documents."""
 
-_ENUMERATED = frozenset(("type", "unit", "ordered", "hit", "unknown", "moves", "measure"))
-_NAMED = frozenset(("policy", "ruleset", "profile", "id", "extends", "of", "in", "than", "event"))
+_ENUMERATED = frozenset(("type", "unit", "ordered", "hit", "unknown", "moves", "measure", "expect"))
+_NAMED = frozenset(("policy", "ruleset", "profile", "id", "extends", "of", "in", "than", "event", "against"))
 _FREE = frozenset(("set", "add", "at_least", "at_most", "start"))
 """Fields whose keys are names of the author's own."""
 
@@ -276,7 +315,7 @@ def _skeleton(node: Node, shape: Shape | None, key: str = "") -> _Skeleton:
         if key in _ENUMERATED:
             return f"={node.text}"
         if key in _NAMED:
-            return "name" if node.text.isidentifier() and node.text.isascii() else "!"
+            return "name" if node.text.isidentifier() and node.text.isascii() else "!" if node.text else ""
         return "text" if node.text else ""
     if isinstance(node, Sequence):
         # A list of texts is like any other: how many there are, and which, tells nothing.
@@ -381,7 +420,7 @@ def _report(kind: str, node: Mapping, problem: _Problem, findings: Findings) -> 
             findings.add("shape.empty", here.span, f"`{last}` is empty", "give at least one entry, or remove the key")
             return
         help_text = " or ".join(_TYPE_HELP[str(name)] for name in wanted)
-        if last == "when":
+        if last == "when" and "dict" in wanted:
             help_text = "write `x > $limit`, or `all:` with such expressions in a list under it"
         findings.add("shape.type", here.span, f"`{last}` is {_KIND_OF_NODE[type(here)]}, not {names}", help_text)
     elif problem.rule == "allowed":
@@ -415,13 +454,14 @@ def _known_keys(kind: str, path: list[str | int]) -> list[str]:
 
 
 def _a(kind: str) -> str:
-    title = {"disabled": "entry of `disable`"}.get(kind, _title(kind))
+    title = {"disabled": "entry of `disable`", "divergence": "entry of `diverges`"}.get(kind, _title(kind))
     return f"{'an' if title[0] in 'aeiou' else 'a'} {title}"
 
 
 def _mapping_help(shape: Shape) -> str:
     needed = [name for name, rule in shape.fields.items() if rule.get("required")] or list(shape.fields)[:2]
-    needed += ["why"] if shape in (SHAPES["disabled"], SHAPES["value"]) else []  # a deviation without one is refused
+    # A deviation without a why is refused.
+    needed += ["why"] if shape in (SHAPES["disabled"], SHAPES["divergence"], SHAPES["value"]) else []
     return "write `" + ", ".join(f"{name}: …" for name in needed) + "`"
 
 
@@ -503,4 +543,4 @@ def _json_rule(rule: dict[str, Any]) -> dict[str, Any]:
             result["properties"] = {name: _json_rule(item) for name, item in inner.items()}
             result["required"] = [name for name, item in inner.items() if item.get("required")]
             result["additionalProperties"] = False
-    return result
+    return {**result, **rule.get("meta", {}).get("also", {})}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from engine.language import model
 from engine.language.findings import Findings, Related, Span, one_line
@@ -158,12 +159,41 @@ def _show(reach: Interval) -> str:
     return f"{print_number(reach[0])} to {print_number(reach[1])}"
 
 
-def check_steps(steps: Iterable[Step], bindings: Mapping[tuple[str, ...], Binding], findings: Findings) -> None:
-    """All steps under all bindings; a binding that changes none of a step's parameters needs no second look."""
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """A step that was looked at, its parameters, and the values under which nothing was found."""
+
+    step: Step
+    names: frozenset[str]
+    sound: list[dict[str, object]]
+
+
+_looked: dict[tuple[str, str], _Looked] = {}
+"""The last step of each policy and rule set: a reload looks only at what was built anew, or has other values."""
+
+_MOST_LOOKED, _MOST_SOUND = 4096, 64
+
+
+def _looked_at(owner: str, step: Step) -> _Looked:
+    known = _looked.get((owner, step.ruleset))
+    if known is None or known.step is not step:
+        if len(_looked) >= _MOST_LOOKED:
+            _looked.clear()
+        known = _looked[owner, step.ruleset] = _Looked(step, parameters_of(step), [])
+    return known
+
+
+def check_steps(
+    steps: Iterable[Step], bindings: Mapping[tuple[str, ...], Binding], findings: Findings, owner: str = ""
+) -> None:
+    """All steps under all bindings; a binding that changes none of a step's parameters needs no second look.
+
+    `owner` is the policy they belong to.
+    """
     base = bindings[()]
     for step in steps:
-        names = parameters_of(step)
-        seen: list[dict[str, object]] = []
+        looked = _looked_at(owner, step)
+        names, seen = looked.names, looked.sound.copy()
         said: set[tuple[str, Span, str]] = set()
         for binding in (base, *bindings.values()):
             valuation = _valuation(names, binding)
@@ -171,6 +201,8 @@ def check_steps(steps: Iterable[Step], bindings: Mapping[tuple[str, ...], Bindin
                 seen.append(valuation)
                 found = Findings()  # its own: a finding of an earlier binding must not look like none
                 check_step(step, binding, found)
+                if not len(found) and len(looked.sound) < _MOST_SOUND:
+                    looked.sound.append(valuation)
                 for finding in found:
                     # Where only the places of values differ, it is the problem of the binding before.
                     if (finding.code, finding.span, finding.message) not in said:

@@ -12,10 +12,14 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 from engine.backends.decision import Decision
+from engine.backends.durable.express import Inexpressible
+from engine.backends.durable.witness import Witness
+from engine.backends.durable.witness import answer_of as answer_of_step
 from engine.backends.facts import Gap, raw_group
 from engine.book import Backend as BookBackend
 from engine.book import Book
 from engine.language.rulebook import Rulebook
+from engine.language.types import Value
 from tests.conformance.harness import Answer
 
 
@@ -64,6 +68,8 @@ def _book(rulebook: Rulebook, backend: BookBackend) -> Book:
 def answer_of(decision: Decision) -> Answer:
     """All of a decision that cases speak of."""
     firings = (*decision.outcome.fired, *decision.outcome.vetoes)
+    written, record = decision.written(), decision.record()
+    assert written == (record["decision_id"], decision.reason, decision.json())
     return Answer(
         decision.values,
         decision.vetoes,
@@ -124,4 +130,39 @@ class InObserved:
         return replace(answer, json=None)  # its record refers to groups by id
 
 
-BACKENDS: tuple[Backend, ...] = (InBook("interpreter"), InBook("compiled"), InVerdict(), InObserved())
+@dataclass(frozen=True)
+class InDurable:
+    """durable-rules, step by step: each step that it can express decides, on what the interpreter saw there."""
+
+    name: str = "durable"
+
+    def lacks(self, rulebook: Rulebook, policy: str) -> str | None:
+        """Why it can express no step of the policy at all, under any binding."""
+        found = [step for binding in rulebook.bindings for step in _witness(rulebook, policy, binding).steps]
+        reasons = [step.reason for step in found if isinstance(step, Inexpressible)]
+        return reasons[0] if len(reasons) == len(found) else None
+
+    def answer(self, rulebook: Rulebook, policy: str, facts: Mapping[str, Any]) -> Answer:
+        """Decide; a step that it cannot express is the interpreter's, and of the others the rules must be the same."""
+        lacks = self.lacks(rulebook, policy)
+        if lacks is not None:
+            raise UnsupportedError(lacks)
+        decision, trace = _book(rulebook, "interpreter").trace(policy, facts)
+        names = rulebook.symbols.get(decision.moment.symbol or "", ())
+        values: dict[str, Value] = {}
+        vetoes: list[str] = []
+        for done, answered in zip(trace, _witness(rulebook, policy, names).answers(trace), strict=True):
+            defined = answer_of_step(done)
+            answer = defined if isinstance(answered, Inexpressible) else answered
+            assert answer.matched == defined.matched
+            values |= answer.sets
+            vetoes += [rule.full_id for rule in answer.matched if done.step.hit == "veto"]
+        return Answer({name: values[name] for name in decision.values}, tuple(vetoes))
+
+
+@lru_cache(maxsize=16)
+def _witness(rulebook: Rulebook, policy: str, binding: tuple[str, ...]) -> Witness:
+    return Witness(rulebook.policies[policy], rulebook.bindings[binding])
+
+
+BACKENDS: tuple[Backend, ...] = (InBook("interpreter"), InBook("compiled"), InVerdict(), InObserved(), InDurable())

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from engine.book import Book
 from engine.home import shipped_home
 from engine.language.findings import Finding, Findings, LoadError, Severity, Span
-from engine.language.load import Files, Workspace, _document
+from engine.language.load import Files, Workspace
 from engine.language.nodes import Source, decode_source
 from engine.language.parse import parse
 from engine.language.rulebook import Rulebook
@@ -68,6 +68,9 @@ invariants:
     claim: spread_bps is known and spread_bps > $gates.max_spread_bps implies vetoed
   - {id: falls, monotone: {of: tier, in: spread_bps, moves: rises}}
   - {id: strict, at_least_as_strict: {profile: live, than: paper, when: open}}
+  - {id: within, bounded: {of: offset_bps, min: 0, max: $nudge.base_bps + $nudge.step_bps}}
+  - {id: steady, unchanged_when: {of: [tier, open], in: urgent, when: venue == 'here'}}
+  - {id: shut, fail_closed: {when: open, missing: [market, intent], unless: side is missing}}
 """,
     "policies/size.yaml": b"""\
 policy: size
@@ -105,6 +108,7 @@ rules:
   - {id: wide, when: spread_bps > $max_spread_bps}
   - {id: other_venue, when: venue != 'here' and not urgent, unknown: skip}
   - {id: sold, when: "side in [sell] and tier == low"}
+  - {id: blind, when: spread_bps is missing, expect: reason, why: wide objects as well}
 """,
     "rules/nudge.yaml": b"""\
 ruleset: nudge
@@ -155,6 +159,9 @@ profile: paper
 extends: base
 policies: [route]
 values: {tier.low_bps: {value: 1e1, why: the same}}
+diverges:
+  - {against: live, decision: route.tier, from: low, to: high, why: other books}
+  - {against: live, decision: route.offset_bps, why: it follows the tier}
 """,
 }
 
@@ -219,8 +226,7 @@ def load_one(workspace: Workspace, profile: str) -> Rulebook | LoadError:
 
 def load_all(contents: Mapping[str, bytes]) -> list[Book]:
     """Load every profile; findings are checked, and what loads is handed back."""
-    if _document.cache_info().currsize > 2000:  # thousands of broken documents are of no further use
-        _document.cache_clear()
+    if parse.cache_info().currsize > 15_000:  # expressions of thousands of broken documents are of no further use
         parse.cache_clear()
     workspace = workspace_of(contents)
     assert_sound(workspace.findings, workspace.sources)

@@ -139,6 +139,25 @@ def test_what_the_profile_does_not_use_changes_nothing() -> None:
     assert other_version(other, "testnet")
 
 
+def test_what_is_promised_expected_and_meant_changes_nothing() -> None:
+    invariants = [
+        {"id": "offset", "bounded": {"of": "offset_bps", "max": "1000"}},
+        {"id": "tier", "unchanged_when": {"of": "quality", "in": ["bid", "ask"], "when": "true"}},
+        {"id": "closed", "fail_closed": {"when": "route == maker", "missing": ["market"]}},
+    ]
+    meant = {"against": "prod", "decision": "routing.quality", "from": "broken", "to": "ok", "why": "to see"}
+    changed = {
+        **edited("policies/routing.yaml", lambda tree: tree.update(invariants=invariants)),
+        **edited("rules/quality.yaml", lambda tree: tree["rules"][0].update(expect="reason", why="to see")),
+        **edited("profiles/testnet.yaml", lambda tree: tree.update(diverges=[meant])),
+    }
+    for profile in PROFILES:
+        book = rulebook_of(changed, profile)
+        assert book.version == VERSIONS[profile]
+        assert len(book.policies["routing"].invariants) == len(invariants)
+    assert len(book.diverges) == 1
+
+
 @pytest.mark.parametrize("seed", ["0", "1", "12345"])
 def test_every_process_finds_the_same_version(seed: str) -> None:
     code = "from engine import load; print(load('prod').version, load('testnet').version)"

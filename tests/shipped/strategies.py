@@ -30,11 +30,14 @@ SCENES: Mapping[str, tuple[str, ...]] = {
         "ok", "exit",
     ),
     "working": ("resting", "slow", "slow", "ran_away", "leaving", "disabled", "small_rest", "small_exit"),
-    "breaker": ("closed", "unlucky", "open", "half_open", "tried", "failed", "uncounted", "uncounted_row"),
+    "breaker": (
+        "closed", "unlucky", "unlucky_venue", "open", "half_open", "tried", "failed", "uncounted", "uncounted_row",
+    ),
     "suggest": ("maker", "laggard", "ok", "cold"),
     "autotune": ("proposal", "flipping"),
     "health": ("maker", "cold"),
     "sizing": ("maker", "panic"),
+    "rollout": ("tried_beside",),
 }  # fmt: skip
 """Where draws for a policy start."""
 

@@ -133,7 +133,7 @@ def test_monotone_decisions(profile: str, policy: str, invariant: Monotone) -> N
 
     check()
     # Drawn situations seldom turn on this one fact; a plain one does as it is scaled up.
-    plain = given_scene(scene("maker"), [group.name for group in found.groups])
+    plain = given_scene(scene(strategies.SCENES[policy][0]), [group.name for group in found.groups])
     held, name = strategies.holder_of(plain, place[0])
     start = float(held[name][place[1]])
     for first, second in pairwise(start * factor for factor in SCALES):
