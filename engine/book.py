@@ -147,9 +147,12 @@ class Book:
         steps = interpreter.trace(found, binding, seen.names())
         return Decision(self.rulebook, found, binding, seen, interpreter.outcome(steps)), steps
 
-    def warm(self) -> Book:
-        """Compile every policy for every combination of symbol groups now, rather than at the first decision."""
-        self.compiled.warm()
+    def warm(self, like: Book | None = None) -> Book:
+        """Compile every policy for every combination of symbol groups now, rather than at the first decision.
+
+        What another book has compiled already is taken over from it where it is the same.
+        """
+        self.compiled.warm(None if like is None else like.compiled)
         return self
 
     def _binding(self, facts: Mapping[str, Any]) -> Binding:

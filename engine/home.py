@@ -5,6 +5,7 @@ An installed wheel carries the shipped set inside the package, in `engine/shippe
 beside `engine/`. Beside them, in `docs/`, lie the reference pages and the schemas for editors.
 """
 
+import os
 from pathlib import Path
 
 SCHEMAS = "docs/schema"
@@ -93,3 +94,9 @@ def _files(folder: Path) -> list[Path]:
 
 def _spoken(folders: tuple[str, ...]) -> str:
     return ", ".join(f"{folder}/" for folder in folders)
+
+
+def find_cache() -> Path:
+    """Where what can be worked out again is kept: below the user's cache folder."""
+    given = os.environ.get("XDG_CACHE_HOME")
+    return (Path(given) if given else Path.home() / ".cache") / "sluice"

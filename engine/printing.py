@@ -5,12 +5,18 @@ A leaf: whoever prints may use it.
 
 from __future__ import annotations
 
+import time
 import unicodedata
+from collections.abc import Callable
+from typing import TextIO
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+_PATIENCE_S = 2.0
+"""Whatever takes longer says how far it is."""
+_STEP_CELLS = 79
 LEAST_ROOM = 20
 """Cells that a text gets however narrow the screen is."""
 
@@ -64,3 +70,24 @@ def printable(text: str) -> str:
 
 def _steers(character: str) -> bool:
     return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+
+class Steps:
+    """A line on standard error that says how far a long question has got: on a terminal, and only after a while."""
+
+    def __init__(self, doing: str, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        self._doing = doing
+        self._stream = stream
+        self._clock = clock
+        self._started = clock()
+        self._shown = False
+
+    def __call__(self, step: str, done: int, total: int) -> None:
+        """Say what comes next; with the last step done the line goes away."""
+        if not self._stream.isatty() or self._clock() - self._started < _PATIENCE_S:
+            return
+        if done < total or self._shown:
+            text = f"{self._doing} {done + 1} of {total}: {printable(step)}" if done < total else ""
+            self._stream.write(f"\r{text[:_STEP_CELLS]}\x1b[K")
+            self._stream.flush()
+        self._shown = done < total

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.analysis.cold import cold_notes
+from engine.analysis.cross_check import CrossCheck, cross_check
 from engine.analysis.request import RequestError, require_home, require_profile
-from engine.language.findings import Finding, LoadError, Severity
+from engine.language.findings import Finding, LoadError, Severity, Span
 from engine.language.load import Workspace, profile_names, read_files
 from engine.language.nodes import Source
 from engine.language.rulebook import Rulebook
+
+if TYPE_CHECKING:  # the extra `prove`: imported only to ask
+    from engine.analysis.proofs.prove import Progress, Proofs
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,10 @@ class CheckReport:
     """Profiles that were asked for, or are there, and do not load."""
     sources: Mapping[str, Source]
     """The files as they were when checked."""
+    proofs: Mapping[str, Proofs] = field(default_factory=dict)
+    """By profile; none where nothing was to be proven, or the solver is not installed."""
+    crossed: CrossCheck | None = None
+    """What the second engine said, where it was asked; its findings stand among the others."""
 
     @property
     def failed(self) -> bool:
@@ -45,11 +56,28 @@ class CheckReport:
         return any(finding.severity is not Severity.NOTE for finding in self.findings)
 
 
-def check_home(home: Path, profiles: Sequence[str] = ()) -> CheckReport:
+@dataclass(frozen=True, slots=True)
+class Proving:
+    """How a check asks the solver."""
+
+    timeout_s: float
+    """For one question."""
+    cache: Path | None
+    """A folder for answers."""
+    progress: Progress
+
+
+def check_home(
+    home: Path, profiles: Sequence[str] = (), proving: Proving | None = None, *, cross: bool = False
+) -> CheckReport:
     """Check the profiles named, or all that run policies, and every file of the home.
+
+    With `proving` the invariants of each profile that loads are proven too, and loose ends looked for.
+    With `cross` they are held against a second engine as well.
 
     Raises:
         RequestError: for a home or a profile that is not there, and for a home without any profile.
+        EngineError: where the second engine fails rather than answers.
 
     """
     require_home(home)
@@ -67,6 +95,7 @@ def check_home(home: Path, profiles: Sequence[str] = ()) -> CheckReport:
     if not wanted and not found:
         raise RequestError(f"no profile in `{home}` runs policies", "list them under `policies` in a profile")
     loaded: list[ProfileSummary] = []
+    rulebooks: list[Rulebook] = []
     unloadable: list[str] = []
     for name in wanted:
         try:
@@ -77,8 +106,39 @@ def check_home(home: Path, profiles: Sequence[str] = ()) -> CheckReport:
         else:
             keep((*rulebook.warnings, *cold_notes(rulebook)))
             loaded.append(summarize(rulebook))
+            rulebooks.append(rulebook)
+    proofs: dict[str, Proofs] = {}
+    if proving is not None and loaded:
+        proofs = _prove([summary.name for summary in loaded], workspace, proving, keep)
+    crossed = cross_check(rulebooks) if cross else None
+    keep(crossed.findings if crossed is not None else ())
     ordered = tuple(sorted(found.values(), key=lambda finding: finding.span))
-    return CheckReport(home, ordered, tuple(loaded), tuple(unloadable), workspace.sources)
+    return CheckReport(home, ordered, tuple(loaded), tuple(unloadable), workspace.sources, proofs, crossed)
+
+
+def _prove(
+    names: Sequence[str], workspace: Workspace, proving: Proving, keep: Callable[[Iterable[Finding]], None]
+) -> dict[str, Proofs]:
+    """Prove profiles that load, and keep what was found."""
+    if find_spec("z3") is None:
+        where = Span(f"profiles/{names[0]}.yaml", 1, 1, 1, 2)
+        help_text = "install the solver: pip install 'sluice-router[prove]', or leave proofs out with --no-prove"
+        keep([Finding("proofs.missing", Severity.NOTE, where, "the invariants were not proven", help_text)])
+        return {}
+    from engine.analysis.proofs.findings import findings_of  # noqa: PLC0415 - the extra `prove`
+    from engine.analysis.proofs.prove import prove  # noqa: PLC0415 - the extra `prove`
+
+    rulebook = cache(workspace.rulebook)
+    asked: dict[str, Proofs] = {}
+    for name in names:
+        try:
+            asked[name] = prove(
+                name, rulebook, timeout_s=proving.timeout_s, cache=proving.cache, progress=proving.progress
+            )
+        except LoadError as error:  # of a profile that an invariant compares this one with
+            keep(error.findings)
+    keep(findings_of(tuple(asked.values()), rulebook))
+    return asked
 
 
 def summarize(rulebook: Rulebook) -> ProfileSummary:

@@ -16,6 +16,7 @@ from rich.tree import Tree
 from engine.analysis.explain import ConditionLook, Explanation, LeafLook, RuleLook, StepLook
 from engine.analysis.show import (
     ConditionView,
+    DivergenceView,
     NameView,
     Overview,
     PolicyView,
@@ -198,6 +199,20 @@ def print_overview(console: Console, view: Overview) -> None:
         _print_title(console, "symbol groups")
         for name, members in view.symbols.items():
             _print_entry(console, name, ", ".join(members), max(len(name) for name in view.symbols))
+    if view.diverges:
+        _print_title(console, "meant differences from other profiles")
+    for item in view.diverges:
+        head = Text.assemble(f"  from {item.against}: {_transition(item)}", (f"  {item.at}", "dim"))
+        print_wrapped(console, head, hanging=4)
+        print_wrapped(console, Text(f"    why: {printable(item.why)}"), hanging=6)
+
+
+def _transition(item: DivergenceView) -> str:
+    """A difference in words: `routing.tier low -> middle`; of a number, its name alone."""
+    if item.before is None and item.after is None:
+        return item.decision
+    before, after = ("any" if value is None else _value(value) for value in (item.before, item.after))
+    return f"{item.decision} {before} -> {after}"
 
 
 def print_shown(console: Console, view: Shown) -> None:
@@ -223,11 +238,16 @@ def _print_policy(console: Console, view: PolicyView) -> None:
     _print_paragraph(console, view.doc)
     _print_entry(console, "reads", ", ".join(view.reads), 10)
     _print_entry(console, "decides", ", ".join(view.decides), 10)
-    if view.invariants:
-        _print_entry(console, "invariants", ", ".join(view.invariants), 10)
     _print_title(console, "steps")
     for number, step in enumerate(view.steps, 1):
         _print_step(console, number, step)
+    if view.invariants:
+        _print_title(console, "invariants")
+    for invariant in view.invariants:
+        limits = f"  in {', '.join(invariant.profiles)}" if invariant.profiles is not None else ""
+        head = Text.assemble("  ", (invariant.id, "bold"), limits, (f"  {invariant.at}", "dim"))
+        print_wrapped(console, head, hanging=4)
+        print_wrapped(console, Text(f"    {printable(invariant.says)}"), hanging=6)
 
 
 def _print_step(console: Console, number: int, step: StepView) -> None:
@@ -274,6 +294,9 @@ def _print_rule(console: Console, view: RuleView) -> None:
         _print_entry(console, effect.kind, f"{effect.name}: {effect.expression}", 8)
     if view.hit == "veto":
         _print_entry(console, "effect", "to match is to veto", 8)
+    if view.expect is not None:
+        meant = {"unreachable": "no input reaches it", "reason": "all it adds is a reason of its own"}[view.expect]
+        _print_entry(console, "expect", f"{view.expect}: {meant}", 8)
     if view.values:
         _print_values(console, view.values)
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from rich.cells import cell_len
@@ -17,11 +17,16 @@ from rich.console import Console
 from rich.text import Text
 
 from engine.analysis.check import CheckReport, ProfileSummary
+from engine.analysis.cross_check import CrossCheck
 from engine.language.findings import MOST_SHOWN, Finding, Severity, Span
 from engine.language.nodes import Source
 from engine.printing import LEAST_ROOM, counted, print_wrapped, printable
 
+if TYPE_CHECKING:  # the extra `prove`
+    from engine.analysis.proofs.prove import Proofs, Status
+
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.NOTE: "bold cyan"}
+STATUSES: tuple[Status, ...] = ("proven", "refuted", "undecided")
 _SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
@@ -34,8 +39,13 @@ def print_check(console: Console, report: CheckReport) -> None:
     for profile in report.profiles:
         line = Text(f"{profile.name:<{name_width}} {describe_profile(profile)}")
         print_wrapped(console, line, hanging=name_width + 1)
+        if profile.name in report.proofs:
+            proofs = Text(f"{'':<{name_width}} {describe_proofs(report.proofs[profile.name])}")
+            print_wrapped(console, proofs, hanging=name_width + 1)
     for name in report.unloadable:
         console.print(Text(f"{name:<{name_width}} does not load", "bold red"))
+    if report.crossed is not None:
+        print_wrapped(console, Text(describe_cross_check(report.crossed)))
 
 
 def _names(profiles: Iterable[ProfileSummary]) -> list[str]:
@@ -53,8 +63,29 @@ def describe_profile(profile: ProfileSummary) -> str:
     return f"{profile.version}: {', '.join(counts)}"
 
 
-def print_findings(console: Console, findings: Sequence[Finding], sources: Mapping[str, Source], home: Path) -> None:
-    """Findings as text, at most fifty, and how to look a code up."""
+def describe_proofs(proofs: Proofs) -> str:
+    """One line: how many invariants hold, and how many questions about loose ends there were."""
+    counts = {status: sum(verdict.status == status for verdict in proofs.verdicts) for status in STATUSES}
+    said = [f"{counted(counts['proven'], 'invariant')} proven"]
+    said += [f"{counts[status]} {status}" for status in STATUSES[1:] if counts[status]]
+    if proofs.lint_asked:
+        ends = counted(len(proofs.loose), "loose end") if proofs.loose else "no loose end"
+        said.append(f"{ends} in {counted(proofs.lint_asked, 'question')}")
+    return ", ".join(said)
+
+
+def describe_cross_check(crossed: CrossCheck) -> str:
+    """One line: what was compared, and what could not be."""
+    said = f"disagrees on {counted(crossed.disagreements, 'rule set')}" if crossed.disagreements else "agrees"
+    compared = f"{counted(crossed.sets, 'rule set')}, {counted(crossed.rules, 'rule')}, {crossed.inputs:,} inputs"
+    lacking = f"; it cannot run {', '.join(crossed.inexpressible)}" if crossed.inexpressible else ""
+    return f"{crossed.engine} {said}: {compared}{lacking}"
+
+
+def print_findings(
+    console: Console, findings: Sequence[Finding], sources: Mapping[str, Source], home: Path | None
+) -> None:
+    """Findings as text, at most fifty, and how to look a code up. Without a home, files are named as they stand."""
     for number, finding in enumerate(findings[:MOST_SHOWN]):
         if number:
             console.print()
@@ -68,7 +99,7 @@ def print_findings(console: Console, findings: Sequence[Finding], sources: Mappi
         print_wrapped(console, Text(f"`sluice findings {first.code}` says more about a code", "dim"))
 
 
-def _print_finding(console: Console, finding: Finding, sources: Mapping[str, Source], home: Path) -> None:
+def _print_finding(console: Console, finding: Finding, sources: Mapping[str, Source], home: Path | None) -> None:
     head = Text.assemble(
         (f"{_shown_place(finding.span, home)}: ", "bold"),
         (f"{finding.severity}: ", _STYLES[finding.severity]),
@@ -119,7 +150,7 @@ def _window(line: str, start: int, end: int, room: int) -> tuple[str, int, int]:
     return f"{mark}{shown}{'...' if cut else ''}", start, max(end, start + 1)
 
 
-def brief(findings: Sequence[Finding], home: Path) -> str:
+def brief(findings: Sequence[Finding], home: Path | None) -> str:
     """One line for findings that stop nothing: the first, how many more, and what shows them; empty where none is."""
     serious = [finding for finding in findings if finding.severity is not Severity.NOTE]
     if not serious:
@@ -129,8 +160,9 @@ def brief(findings: Sequence[Finding], home: Path) -> str:
     return f"warning: {_shown_place(first.span, home)}: {printable(first.message)}{more} (see `sluice check`)"
 
 
-def _shown_place(span: Span, home: Path) -> str:
-    return f"{printable(openable(span.file, home))}:{span.line}:{span.column}"
+def _shown_place(span: Span, home: Path | None) -> str:
+    file = openable(span.file, home) if home is not None else span.file
+    return f"{printable(file)}:{span.line}:{span.column}"
 
 
 def openable(file: str, home: Path) -> str:
@@ -155,11 +187,32 @@ def check_json(report: CheckReport) -> dict[str, Any]:
                 "policies": profile.policies,
                 "symbol_groups": profile.symbol_groups,
                 "symbols": profile.symbols,
+                **_proofs_json(report, profile.name),
             }
             for profile in report.profiles
         ],
         "unloadable": list(report.unloadable),
+        "cross_check": None if report.crossed is None else _cross_check_json(report.crossed),
     }
+
+
+def _cross_check_json(crossed: CrossCheck) -> dict[str, Any]:
+    return {
+        "engine": crossed.engine,
+        "sets": crossed.sets,
+        "rules": crossed.rules,
+        "inputs": crossed.inputs,
+        "disagreements": crossed.disagreements,
+        "inexpressible": list(crossed.inexpressible),
+    }
+
+
+def _proofs_json(report: CheckReport, name: str) -> dict[str, Any]:
+    proofs = report.proofs.get(name)
+    if proofs is None:
+        return {}
+    counts = {status: sum(verdict.status == status for verdict in proofs.verdicts) for status in STATUSES}
+    return {"proofs": {**counts, "loose_ends": len(proofs.loose), "questions": proofs.lint_asked}}
 
 
 def finding_json(finding: Finding) -> dict[str, Any]:
@@ -193,20 +246,24 @@ _COMMANDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE
 
 
 def _annotation(finding: Finding, home: Path) -> str:
-    span = finding.span
+    places = [f"{openable(other.span.file, home)}:{other.span.line}: {other.message}" for other in finding.related]
+    text = "\n".join([finding.message, *([f"help: {finding.help}"] if finding.help else []), *places])
+    return annotation(_COMMANDS[finding.severity], openable(finding.span.file, home), finding.span, finding.code, text)
+
+
+def annotation(command: str, file: str, span: Span, title: str, text: str) -> str:
+    """A workflow command of GitHub Actions (`error`, `warning` or `notice`) that points at a place."""
     properties = {
-        "file": openable(span.file, home),
+        "file": file,
         "line": str(span.line),
         "endLine": str(span.end_line),
         "col": str(span.column),
         # GitHub drops columns of annotations over several lines; an end it would misread is left out.
         **({"endColumn": str(span.end_column)} if span.end_line == span.line else {}),
-        "title": finding.code,
+        "title": title,
     }
-    places = [f"{openable(other.span.file, home)}:{other.span.line}: {other.message}" for other in finding.related]
-    text = "\n".join([finding.message, *([f"help: {finding.help}"] if finding.help else []), *places])
     listed = ",".join(f"{name}={_escaped(value, ':,')}" for name, value in properties.items())
-    return f"::{_COMMANDS[finding.severity]} {listed}::{_escaped(text)}"
+    return f"::{command} {listed}::{_escaped(text)}"
 
 
 def _escaped(text: str, more: str = "") -> str:

@@ -6,6 +6,7 @@ the files of a home is a finding (`LoadError`). The command line gives the two d
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 from engine.book import Backend, Book, load
@@ -45,6 +46,17 @@ def require_profile(home: Path, name: str) -> None:
     known = profile_names(home)
     if known and name not in known:
         raise RequestError(f"there is no profile `{name}`", did_you_mean(name, known, f"there are {', '.join(known)}"))
+
+
+def require_extra(module: str, extra: str) -> None:
+    """Refuse what needs a part that is not installed.
+
+    Raises:
+        RequestError: with what to install.
+
+    """
+    if find_spec(module) is None:
+        raise RequestError(f"this needs the extra `{extra}`", f"pip install 'sluice-router[{extra}]'")
 
 
 def open_book(home: Path, profile: str, backend: Backend = "compiled") -> Book:

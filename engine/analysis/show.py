@@ -15,8 +15,22 @@ from engine.language import model
 from engine.language.build import FACTS, WINDOWS
 from engine.language.documents import ProfileDocument, ValueText, read_document
 from engine.language.findings import Findings, Span
-from engine.language.model import AllOf, AnyOf, Binding, Condition, Expression, Leaf, Policy, Rule, Step, Window, walk
-from engine.language.printer import print_expression, print_number, print_value
+from engine.language.model import (
+    AllOf,
+    AnyOf,
+    Binding,
+    Condition,
+    Divergence,
+    Expression,
+    Invariant,
+    Leaf,
+    Policy,
+    Rule,
+    Step,
+    Window,
+    walk,
+)
+from engine.language.printer import print_expression, print_invariant, print_number, print_value
 from engine.language.rulebook import Rulebook
 from engine.language.spelling import did_you_mean
 from engine.language.types import ChoiceType, FlagType, NumberType, TextType, Type, Value
@@ -100,6 +114,7 @@ class RuleView:
     why: str
     when: ConditionView | None
     on_unknown: str | None
+    expect: str | None
     effects: tuple[EffectView, ...]
     values: tuple[ValueView, ...]
 
@@ -119,6 +134,17 @@ class StepView:
 
 
 @dataclass(frozen=True, slots=True)
+class InvariantView:
+    """What a policy promises, in words."""
+
+    id: str
+    says: str
+    profiles: tuple[str, ...] | None
+    """The profiles for which it is promised; None: all."""
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyView:
     """A policy as its list of steps."""
 
@@ -128,7 +154,7 @@ class PolicyView:
     reads: tuple[str, ...]
     decides: tuple[str, ...]
     steps: tuple[StepView, ...]
-    invariants: tuple[str, ...]
+    invariants: tuple[InvariantView, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +175,18 @@ class WindowView:
 
 
 @dataclass(frozen=True, slots=True)
+class DivergenceView:
+    """A difference from another profile that is meant; a value of None stands for any."""
+
+    against: str
+    decision: str
+    before: Value | None
+    after: Value | None
+    why: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
 class Overview:
     """Everything a profile runs, by name."""
 
@@ -160,6 +198,7 @@ class Overview:
     disabled: Mapping[str, str]
     symbols: Mapping[str, tuple[str, ...]]
     """Symbol groups to their members."""
+    diverges: tuple[DivergenceView, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +230,7 @@ def overview(rulebook: Rulebook) -> Overview:
         tuple(_window(window) for window in rulebook.windows.values()),
         {name: origin.why for name, origin in rulebook.disabled.items()},
         {name: tuple(sorted(found)) for name, found in sorted(members.items())},
+        tuple(_divergence(item) for item in rulebook.diverges),
     )
 
 
@@ -284,8 +324,17 @@ def _policy(policy: Policy) -> PolicyView:
         tuple(group.name for group in policy.groups),
         policy.decides,
         tuple(_step(step) for step in policy.steps),
-        tuple(invariant.id for invariant in policy.invariants),
+        tuple(_invariant(invariant) for invariant in policy.invariants),
     )
+
+
+def _invariant(invariant: Invariant) -> InvariantView:
+    return InvariantView(invariant.id, print_invariant(invariant), invariant.profiles, _at(invariant.span))
+
+
+def _divergence(item: Divergence) -> DivergenceView:
+    decision = f"{item.policy}.{item.decision}"
+    return DivergenceView(item.against, decision, item.before, item.after, " ".join(item.why.split()), _at(item.span))
 
 
 def _step(step: Step) -> StepView:
@@ -364,6 +413,7 @@ def _rule(rulebook: Rulebook, step: Step, rule: Rule, symbol: str | None) -> Rul
         rule.why,
         _condition(rule.condition) if rule.condition is not None else None,
         rule.on_unknown,
+        rule.expect,
         tuple(EffectView(effect.kind, effect.name, effect.value.text) for effect in rule.effects),
         tuple(_values(rulebook, list(params), symbol)),
     )

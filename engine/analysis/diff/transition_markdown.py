@@ -1,0 +1,84 @@
+"""The behavioural half of a diff as Markdown: a section for each decision, a paragraph for each transition."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from engine.analysis.diff.markdown_text import code, plain
+from engine.analysis.diff.transition_pages import (
+    apart,
+    listed,
+    notes,
+    role,
+    summary,
+    weight_text,
+)
+from engine.analysis.diff.transitions import Behaviour, Transition, shared
+
+
+def behaviour_lines(found: Behaviour, *, witnesses: bool = True) -> Iterator[str]:
+    """The lines of it, without a heading of its own. `witnesses` adds an input of each transition, folded."""
+    yield f"{plain(summary(found))}."
+    for policy, decision, transitions in found.decisions():
+        yield from ("", f"### {code(f'{policy}.{decision}')}")
+        for transition in transitions:
+            yield ""
+            yield from _transition(transition, witnesses=witnesses, weighed=found.history is not None)
+    for line in notes(found):
+        yield from ("", f"**Note:** {plain(line)}")
+
+
+def _transition(transition: Transition, *, witnesses: bool, weighed: bool) -> Iterator[str]:
+    text = transition.text
+    head = " → ".join(code(each) for each in text.split(" -> ")) if transition.direction is None else plain(text)
+    yield f"**{head}** for {plain(transition.scope.text)}"
+    yield ""
+    if transition.undecided:
+        yield f"- undecided: {plain(transition.undecided)}"
+        return
+    if transition.expected is not None:
+        yield f"- meant: {plain(transition.expected.why)}"
+    numbers = transition.numbers
+    if numbers is not None and numbers.before is not None and numbers.after is not None:
+        yield f"- from {numbers.before.text} to: {numbers.after.text}"
+    yield from _where(transition)
+    yield from _through(transition)
+    if weighed:
+        yield f"- seen: {plain(weight_text(transition))}"
+    if witnesses and transition.witness is not None and not transition.like:
+        yield from ("", "<details><summary>an input of it</summary>", "", "```json")
+        yield json.dumps(transition.witness.facts, ensure_ascii=False)
+        yield "```"
+        yield ""
+        yield from (f"- {code(name)}: {plain(ends.replace('->', '→'))}" for name, ends in apart(transition))
+        yield from ("", "</details>")
+
+
+def _where(transition: Transition) -> Iterator[str]:
+    if transition.like:
+        yield f"- where: as {code(_arrowed(transition.like))}"
+        return
+    common, own = shared(transition.regions)
+    if common or not own:
+        yield f"- where: {_conditions(listed(common)) if transition.regions else 'not found'}"
+    if own:
+        yield "- and one of:" if common else "- where one of:"
+        yield from (f"  - {_conditions(listed(conditions))}" for conditions in own)
+    if not transition.covered:
+        yield f"- and elsewhere: {plain(transition.uncovered)}"
+
+
+def _arrowed(text: str) -> str:
+    return text.replace("->", "→")
+
+
+def _conditions(texts: list[str]) -> str:
+    return ", ".join(code(text.removeprefix("(").removesuffix(")") if text[0] == "(" else text) for text in texts)
+
+
+def _through(transition: Transition) -> Iterator[str]:
+    if not transition.blended:
+        yield "- through: the rules differ too much to try one change at a time"
+    for each in transition.responsible:
+        yield f"- through: {code(_arrowed(each.change.text))}, {role(each)}"

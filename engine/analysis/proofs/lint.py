@@ -1,0 +1,527 @@
+"""What a profile holds and nothing needs: dead rules, idle conditions, clamps and parameters.
+
+In: the policies of a profile under each of their sets of values. Out: `Loose` ends, each with its place. A part is
+loose only if it is so in every policy that runs it and under every set of values; flag parameters are free, since a
+rule that a flag turns off is not dead. Where the solver gives up on a part, it is `undecided` and not loose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from functools import partial
+from typing import Literal
+
+import z3
+
+from engine.analysis.proofs.asking import Asker, Proven, Refuted, Undecided
+from engine.analysis.proofs.runs import Points, facts_of, run
+from engine.analysis.proofs.samples import Reads, Sample, matters_to, needed_by, shown_by
+from engine.backends.facts import see
+from engine.backends.interpreter import NoValueError
+from engine.backends.solver.encode import PolicyTerms, RuleTerms, encode, parameter_terms
+from engine.backends.solver.space import Point, Side, Space
+from engine.backends.solver.terms import (
+    Bit,
+    Number,
+    Options,
+    Term,
+    Truth,
+    choose,
+    compare_reals,
+    conj,
+    constant,
+    disj,
+    neg,
+    same_value,
+)
+from engine.language import model
+from engine.language.findings import Span
+from engine.language.model import Expression, Leaf, Policy, Rule, walk
+from engine.language.soundness import parameters_of
+from engine.language.types import ChoiceType, FlagType, NumberType, Type, Value
+
+What = Literal[
+    "partial", "dead", "redundant", "always_true", "never_true", "clamp_idle", "clamp_always", "param_idle",
+    "reachable", "needed",
+]  # fmt: skip
+"""What is wrong with a part. The last two are of rules that say something else of themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loose:
+    """A part of a profile that nothing needs, or a rule that is not what it says of itself."""
+
+    what: What
+    part: str
+    """`set.rule`, `set.param`, or a policy."""
+    text: str
+    """The condition or effect, as written; empty for whole rules and parameters."""
+    span: Span
+    because: tuple[str, ...] | None = None
+    """For a dead rule: the rules before it that together leave nothing for it; None where that is not known."""
+    shown_by: tuple[Mapping[str, object], ...] = ()
+    """A facts object that shows it, for `reachable` and `needed`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lint:
+    """What was found, how much was looked at, and what the solver could not say."""
+
+    loose: tuple[Loose, ...]
+    asked: int
+    undecided: tuple[str, ...]
+    """Parts, in words."""
+
+
+Part = tuple[str, ...]
+"""Names one thing that should be possible: the kind, the rule, and what tells it from others of that rule."""
+
+
+def lint(sides: Mapping[str, list[Side]], timeout_s: float) -> Lint:
+    """Ask every canned question. `sides` are those of each policy, one for each set of values that differs for it."""
+    return _Lint(sides, timeout_s).run()
+
+
+@dataclass
+class _Subject:
+    """One policy under one set of values, its flag parameters free."""
+
+    side: Side
+    space: Space
+    parameters: dict[str, Term]
+    terms: PolicyTerms
+    asker: Asker
+    reads: Reads
+    samples: list[Sample] = field(default_factory=list)
+    """What the solver found so far. Most questions of the kind "does it ever matter" are answered by one of them."""
+
+    @classmethod
+    def of(cls, side: Side, timeout_s: float) -> _Subject:
+        space = Space(side)
+        parameters = parameter_terms(side)
+        read = frozenset(name for step in side.policy.steps for name in parameters_of(step))
+        for name, declared in side.rulebook.declarations.items():
+            if isinstance(declared.type, FlagType) and name in read:
+                free = z3.Bool(f"${name}")
+                parameters[name] = Truth(free, neg(free))
+        terms = encode(side.policy, parameters, space.facts(side))
+        return cls(side, space, parameters, terms, Asker(space.domain(), timeout_s), Reads(side.policy))
+
+    def note(self, found: z3.ModelRef) -> None:
+        """Keep the input of a model."""
+        side = self.side
+        seen = see(side.rulebook, side.policy, side.binding, facts_of(side, self.space.point(found)))
+        self.samples.append(Sample(self.reads, seen.names(), {**side.binding.values, **self.flags(found)}))
+
+    def flags(self, found: z3.ModelRef) -> dict[str, bool]:
+        """The flag parameters of a model."""
+        return {
+            name: bool(z3.is_true(found.eval(term.true, model_completion=True)))
+            for name, term in self.parameters.items()
+            if isinstance(term, Truth) and not isinstance(term.true, bool)
+        }
+
+    def flag_bit(self, name: str, *, value: bool) -> Bit:
+        """Where a flag parameter has a value."""
+        term = self.parameters[name]
+        assert isinstance(term, Truth)
+        return term.true if value else term.false
+
+
+class _Lint:
+    def __init__(self, sides: Mapping[str, list[Side]], timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._subjects = [_Subject.of(side, timeout_s) for held in sides.values() for side in held]
+        self._loose: list[Loose] = []
+        self._undecided: dict[Part, None] = {}
+        self._possible: set[Part] = set()
+        self._asked: set[Part] = set()
+
+    def run(self) -> Lint:
+        for subject in self._subjects:
+            self._partial(subject)
+        for subject in self._subjects:
+            self._explore(subject, dict(_parts(subject.terms)))
+        dead = {part[1] for part in self._asked if part[0] == "rule" and self._is_loose(part)}
+        self._rules(dead)
+        self._conditions(dead)
+        self._clamps(dead)
+        self._redundant(dead)
+        self._parameters()
+        ordered = sorted(self._loose, key=lambda loose: loose.span)
+        undecided = [_in_words(part) for part in self._undecided if part not in self._possible]
+        return Lint(tuple(ordered), len(self._asked), tuple(dict.fromkeys(undecided)))
+
+    # --- what is possible ---
+
+    def _explore(self, subject: _Subject, wanted: dict[Part, Bit]) -> None:
+        """Note which of these are possible, many a model."""
+        self._asked |= wanted.keys()
+        left = {part: bit for part, bit in wanted.items() if part not in self._possible}
+        self._possible |= {part for part, bit in left.items() if bit is True}
+        left = {part: bit for part, bit in left.items() if not isinstance(bit, bool)}
+        while left:
+            found = subject.asker.model(disj(*left.values()))
+            if isinstance(found, Proven):
+                return
+            if isinstance(found, Undecided):
+                self._one_by_one(subject, left)
+                return
+            subject.note(found)
+            seen = {part for part, bit in left.items() if z3.is_true(found.eval(bit, model_completion=True))}
+            if not seen:  # a model that does not say which of them it is: no rounding of roots shall loop for ever
+                self._one_by_one(subject, left)
+                return
+            self._possible |= seen
+            left = {part: bit for part, bit in left.items() if part not in seen}
+
+    def _one_by_one(self, subject: _Subject, left: Mapping[Part, Bit]) -> None:
+        """Together they are too much for the solver: each by itself."""
+        for part, bit in left.items():
+            found = subject.asker.model(bit)
+            if isinstance(found, Undecided):
+                self._undecided[part] = None
+            elif not isinstance(found, Proven):
+                self._possible.add(part)
+
+    def _is_loose(self, part: Part) -> bool:
+        return part in self._asked and part not in self._possible and part not in self._undecided
+
+    def _running(self) -> dict[str, tuple[_Subject, RuleTerms]]:
+        """Every rule with one subject that runs it."""
+        found: dict[str, tuple[_Subject, RuleTerms]] = {}
+        for subject in self._subjects:
+            for name, item in subject.terms.rules.items():
+                found.setdefault(name, (subject, item))
+        return found
+
+    # --- each question ---
+
+    def _partial(self, subject: _Subject) -> None:
+        """Every step has a value for every input. Flags are as bound: it is with them that the loader let it pass."""
+        side, space = subject.side, subject.space
+        for step in side.policy.steps:
+            part = ("total", side.policy.name, step.ruleset)
+            self._asked.add(part)
+            lacking = [subject.terms.lacks[step.ruleset], *_flags_as_bound(subject)]
+            answer = subject.asker.find(lacking, lambda found: (space.point(found),), partial(_undecided_by, side))
+            if isinstance(answer, Undecided):
+                self._undecided[part] = None
+            elif isinstance(answer, Refuted):
+                facts = facts_of(side, answer.points[0])
+                self._loose.append(Loose("partial", step.ruleset, side.policy.name, step.span, shown_by=(facts,)))
+
+    def _rules(self, dead: set[str]) -> None:
+        for name, (subject, item) in self._running().items():
+            if item.rule.expect == "unreachable":
+                if name not in dead and ("rule", name) in self._possible:
+                    self._reachable(item.rule)
+            elif name in dead:
+                self._loose.append(Loose("dead", name, "", item.rule.span, self._shadows(subject, item)))
+
+    def _shadows(self, subject: _Subject, item: RuleTerms) -> tuple[str, ...] | None:
+        """The rules before it that take all of its inputs; none if it could match none anyway, None if not known."""
+        if item.step.hit != "first":
+            return ()
+        before = []
+        for rule in item.step.rules:
+            if rule is item.rule:
+                break
+            before.append((rule.full_id, neg(subject.terms.rules[rule.full_id].matched)))
+        return subject.asker.core([item.matched], before)
+
+    def _reachable(self, rule: Rule) -> None:
+        """A rule that says no input reaches it, with one that does; flags as they are bound, else turned."""
+        name = rule.full_id
+        running = [subject for subject in self._subjects if name in subject.terms.rules]
+        for subject in running:
+            point = _reaching(subject, name, _flags_as_bound(subject), subject.side)
+            if point is not None:
+                facts = facts_of(subject.side, point)
+                self._loose.append(Loose("reachable", name, "", rule.span, shown_by=(facts,)))
+                return
+        for subject in running:
+            found = subject.asker.model(subject.terms.rules[name].fires)
+            if not isinstance(found, z3.ModelRef):
+                continue
+            flags = subject.flags(found)
+            bits = [subject.flag_bit(flag, value=value) for flag, value in flags.items()]
+            if _reaching(subject, name, bits, _with_flags(subject.side, flags)) is not None:
+                self._loose.append(Loose("reachable", name, "", rule.span))
+                return
+        self._possible.discard(("rule", name))
+        self._undecided["rule", name] = None
+
+    def _conditions(self, dead: set[str]) -> None:
+        for name, (_, item) in self._running().items():
+            if name in dead or item.rule.expect == "unreachable":
+                continue
+            for leaf in item.rule.leaves():
+                said: list[Expression] = []
+                for path, part in _atoms(leaf):
+                    if any(part in list(walk(above)) for above in said):
+                        continue
+                    for truth, what in (("true", "never_true"), ("other", "always_true")):
+                        if self._is_loose(("leaf", name, str(leaf.index), path, truth)):
+                            text = leaf.written.text[part.start : part.end] if path else leaf.written.text
+                            self._loose.append(Loose(_what(what), name, text, leaf.written.at(part)))
+                            said.append(part)
+
+    def _clamps(self, dead: set[str]) -> None:
+        for name, (_, item) in self._running().items():
+            if name in dead:
+                continue
+            for index, effect in enumerate(item.rule.effects):
+                for state, what in (("binds", "clamp_idle"), ("idle", "clamp_always")):
+                    if self._is_loose(("clamp", name, str(index), state)):
+                        text = f"{effect.kind}: {effect.name}: {effect.value.text}"
+                        self._loose.append(Loose(_what(what), name, text, effect.value.span))
+
+    def _redundant(self, dead: set[str]) -> None:
+        """Rules without which every decision is the same."""
+        needed: set[str] = set()
+        doubtful: set[str] = set()
+        asked: set[str] = set()
+        for subject in self._subjects:
+            candidates = [item for item in subject.terms.rules.values() if _removable(item)]
+            asked |= {item.rule.full_id for item in candidates}
+            open_rules = [item.rule for item in candidates if item.rule.full_id not in needed]
+            needed |= needed_by(subject.samples, open_rules)
+            left = {item.rule.full_id: item.rule for item in candidates if item.rule.full_id not in needed | dead}
+            if not left:
+                continue
+            ask = self._without(subject, left)
+            for name, rule in left.items():
+                if name in needed:  # an input that was found for another one showed it
+                    continue
+                found = ask(rule)
+                if isinstance(found, Undecided):
+                    doubtful.add(name)
+                elif not isinstance(found, Proven):
+                    subject.note(found)
+                    needed |= {name, *shown_by(subject.samples[-1], left)}
+        running = self._running()
+        for name in sorted(asked - dead):
+            self._asked.add(("needed", name))
+            rule = running[name][1].rule
+            if name in needed:
+                if rule.expect == "reason":
+                    self._loose.append(Loose("needed", name, "", rule.span))
+            elif name in doubtful:
+                self._undecided["needed", name] = None
+            elif rule.expect != "reason" and not self._only_idle_clamps(rule):
+                self._loose.append(Loose("redundant", name, "", rule.span))
+
+    def _only_idle_clamps(self, rule: Rule) -> bool:
+        """Each of its effects is a finding already."""
+        clamps = [("clamp", rule.full_id, str(index), "binds") for index, _ in enumerate(rule.effects)]
+        return bool(clamps) and all(self._is_loose(part) for part in clamps)
+
+    def _without(
+        self, subject: _Subject, rules: Mapping[str, Rule]
+    ) -> Callable[[Rule], z3.ModelRef | Proven | Undecided]:
+        """What tells whether some input is decided otherwise without one of these rules."""
+        policy, facts = subject.side.policy, subject.space.facts(subject.side)
+        switches = {name: z3.Bool(f"with {name}") for name in rules}
+        asker = Asker(subject.space.domain(), self._timeout_s)
+        asker.assume(_changed(policy, subject.terms, encode(policy, subject.parameters, facts, switches)))
+        return lambda rule: asker.under(
+            *(z3.Not(bit) if name == rule.full_id else bit for name, bit in switches.items())
+        )
+
+    def _parameters(self) -> None:
+        """Parameters whose value makes no difference: not at the ends of their range, and not anywhere in it."""
+        matters: set[str] = set()
+        doubtful: set[str] = set()
+        asked: dict[str, Side] = {}
+        for subject in self._subjects:
+            names = sorted({name for step in subject.side.policy.steps for name in parameters_of(step)})
+            for name in names:
+                asked.setdefault(name, subject.side)
+            ends = {name: _ends(_declared(subject, name)) for name in names if name not in matters}
+            matters |= matters_to(subject.samples, ends)
+            pending = [name for name in names if name not in matters]
+            if not pending:
+                continue
+            turned, switches = _turned(subject, pending)
+            facts = subject.space.facts(subject.side)
+            asker = Asker(subject.space.domain(), self._timeout_s)
+            asker.assume(_changed(subject.side.policy, subject.terms, encode(subject.side.policy, turned, facts)))
+            said: dict[str, z3.ModelRef | Proven | Undecided] = {}
+            for name in pending:
+                # With none of its own switches set nothing would differ, so any of them may be.
+                said[name] = asker.under(
+                    *(z3.Not(bit) for other in pending if other != name for bit in switches[other])
+                )
+            said |= self._anywhere(subject, [name for name, found in said.items() if isinstance(found, Proven)])
+            for name, found in said.items():
+                if isinstance(found, Undecided):
+                    doubtful.add(name)
+                elif not isinstance(found, Proven):
+                    matters.add(name)
+        for name, side in asked.items():
+            self._asked.add(("param", name))
+            if name in matters:
+                continue
+            if name in doubtful:
+                self._undecided["param", name] = None
+                continue
+            self._loose.append(Loose("param_idle", name, "", side.rulebook.declarations[name].span))
+
+    def _anywhere(self, subject: _Subject, names: list[str]) -> dict[str, z3.ModelRef | Proven | Undecided]:
+        """Whether any value of each of these parameters, in its declared range, changes a decision."""
+        names = [name for name in names if not isinstance(_declared(subject, name), FlagType)]
+        if not names:
+            return {}
+        parameters = dict(subject.parameters)
+        switches = {name: z3.Bool(f"{name} is any") for name in names}
+        asker = Asker(subject.space.domain(), self._timeout_s)
+        for name in names:
+            free, within = _free(name, _declared(subject, name))
+            asker.assume(*within)
+            parameters[name] = choose(switches[name], free, parameters[name])
+        policy, facts = subject.side.policy, subject.space.facts(subject.side)
+        asker.assume(_changed(policy, subject.terms, encode(policy, parameters, facts)))
+        together = asker.under()
+        if isinstance(together, Proven):  # if all of them at once change nothing, none does by itself
+            return dict.fromkeys(names, together)
+        return {name: asker.under(*(z3.Not(switches[other]) for other in names if other != name)) for name in names}
+
+
+def _changed(policy: Policy, terms: PolicyTerms, other: PolicyTerms) -> Bit:
+    """Where another version of the policy decides otherwise, or cannot decide."""
+    return disj(other.lacking, *(neg(same_value(terms.names[name], other.names[name])) for name in policy.decides))
+
+
+def _ends(kind: Type) -> tuple[Value, ...]:
+    match kind:
+        case NumberType(min=low, max=high):
+            return (low, high)
+        case ChoiceType(of=of):
+            return of
+        case FlagType():
+            return (True, False)
+    raise TypeError(kind)
+
+
+def _what(name: str) -> What:
+    found: What = {
+        "never_true": "never_true", "always_true": "always_true", "clamp_idle": "clamp_idle",
+        "clamp_always": "clamp_always",
+    }[name]  # type: ignore[assignment]  # fmt: skip
+    return found
+
+
+def _declared(subject: _Subject, name: str) -> Type:
+    return subject.side.rulebook.declarations[name].type
+
+
+def _flags_as_bound(subject: _Subject) -> list[Bit]:
+    values = subject.side.binding.values
+    return [
+        subject.flag_bit(name, value=bool(values[name]))
+        for name, term in subject.parameters.items()
+        if isinstance(term, Truth)
+    ]
+
+
+def _with_flags(side: Side, flags: Mapping[str, bool]) -> Side:
+    return replace(side, binding=replace(side.binding, values={**side.binding.values, **flags}))
+
+
+def _reaching(subject: _Subject, name: str, flags: list[Bit], side: Side) -> Point | None:
+    """An input for which a rule fires, confirmed by the interpreter under a side with those flags."""
+
+    def confirm(points: Points) -> bool:
+        steps = run(side, points[0]).steps
+        return any(seen.rule.full_id == name and seen.matched for step in steps for seen in step.rules)
+
+    wanted = [subject.terms.rules[name].fires, *flags]
+    answer = subject.asker.find(wanted, lambda found: (subject.space.point(found),), confirm)
+    return answer.points[0] if isinstance(answer, Refuted) else None
+
+
+def _undecided_by(side: Side, points: Points) -> bool:
+    try:
+        run(side, points[0])
+    except NoValueError:
+        return True
+    return False
+
+
+def _in_words(part: Part) -> str:
+    """A part as a person would name it."""
+    kind, *names = part
+    words = {
+        "total": "whether `{1}` always has a value", "rule": "whether `{0}` is reached",
+        "needed": "whether `{0}` is needed", "param": "whether `{0}` matters",
+        "leaf": "whether a condition of `{0}` decides", "clamp": "whether a clamp of `{0}` binds",
+    }  # fmt: skip
+    return words[kind].format(*names)
+
+
+def _removable(item: RuleTerms) -> bool:
+    """A rule that can be asked to be needed: not the last of a `first` set, and not one that never matches anyway."""
+    return not (item.step.hit == "first" and item.rule is item.step.rules[-1])
+
+
+def _parts(terms: PolicyTerms) -> Iterator[tuple[Part, Bit]]:
+    """Everything that should be possible for some input."""
+    for name, item in terms.rules.items():
+        yield ("rule", name), item.fires
+        for leaf in item.rule.leaves():
+            for path, part in _atoms(leaf):
+                truth = terms.truth(part).true if path else item.leaves[leaf.index].true
+                yield ("leaf", name, str(leaf.index), path, "true"), conj(item.reached, truth)
+                yield ("leaf", name, str(leaf.index), path, "other"), conj(item.reached, neg(truth))
+        for index, effect in enumerate(item.rule.effects):
+            if effect.kind in ("at_least", "at_most"):
+                before, after = terms.running[name, effect.name, index]
+                bound = compare_reals("!=", before, after)
+                yield ("clamp", name, str(index), "binds"), conj(item.fires, bound)
+                yield ("clamp", name, str(index), "idle"), conj(item.fires, neg(bound))
+
+
+def _atoms(leaf: Leaf) -> Iterator[tuple[str, Expression]]:
+    """A leaf (with an empty path) and the conditions that its `and`, `or`, `not` and `implies` join."""
+    yield from _joined(leaf.written.expression, "")
+
+
+def _joined(expression: Expression, path: str) -> Iterator[tuple[str, Expression]]:
+    yield path, expression
+    match expression:
+        case model.Logical(left=left, right=right):
+            yield from _joined(left, f"{path}l")
+            yield from _joined(right, f"{path}r")
+        case model.Not(operand=operand):
+            yield from _joined(operand, f"{path}n")
+
+
+def _turned(subject: _Subject, names: list[str]) -> tuple[dict[str, Term], dict[str, list[z3.BoolRef]]]:
+    """Parameters that switches turn to the ends of their range, to another choice, or to the other flag."""
+    turned = dict(subject.parameters)
+    switches: dict[str, list[z3.BoolRef]] = {}
+    for name in names:
+        kind = _declared(subject, name)
+        switches[name] = []
+        for value in _ends(kind):
+            switch = z3.Bool(f"{name} turned to {value}")
+            switches[name].append(switch)
+            turned[name] = choose(switch, constant(value, kind), turned[name])
+    return turned, switches
+
+
+def _free(name: str, kind: Type) -> tuple[Term, list[Bit]]:
+    """A parameter of any value in its declared range, and what holds of it."""
+    match kind:
+        case NumberType(min=low, max=high):
+            number = z3.Real(f"any {name}")
+            within = [compare_reals(">=", number, Fraction(low)), compare_reals("<=", number, Fraction(high))]
+            return Number(number, missing=False), within
+        case ChoiceType(of=of):
+            bits = {value: z3.Bool(f"any {name} {value}") for value in of}
+            return Options(bits, missing=False), [z3.PbEq([(bit, 1) for bit in bits.values()], 1)]
+    flag = z3.Bool(f"any {name}")
+    return Truth(flag, neg(flag)), []
