@@ -28,15 +28,15 @@ from engine.book import Book
 from engine.journal.events import SessionStarted
 from engine.journal.writer import ALWAYS, NEVER, FsyncPolicy, Journal
 from engine.market import Event, Quote, data_dir, paced
-from engine.routing.collector import quiet_collector
-from engine.routing.desk import Desk, Imports, Surroundings
 from engine.routing.facts import SymbolFacts
-from engine.routing.generated_samples import generated_samples
 from engine.routing.intents import Intent
-from engine.routing.session import Embedded
+from engine.routing.sessions.collector import quiet_collector
+from engine.routing.sessions.desk import Desk, Imports, Surroundings
+from engine.routing.sessions.generated_samples import generated_samples
+from engine.routing.sessions.session import Embedded
+from engine.routing.sessions.source import open_market
+from engine.routing.sessions.strategy import Due
 from engine.routing.shape import SessionShape
-from engine.routing.source import open_market
-from engine.routing.strategy import Due
 from engine.venues.messages import Place, Request
 from engine.venues.paper import PaperSettings, PaperVenue
 from engine.venues.rules import SymbolRules

@@ -64,6 +64,62 @@ class RulebookLoaded(_Event, frozen=True, kw_only=True, tag="rulebook_loaded"):
     profile: str
     rulebook: str
     sources: str
+    previous: str = ""
+    """The version that decided until now."""
+    how: str = "files"
+    """Where it comes from: `files`, `bundle`, `rollback`, `promote`, or `return` from a rollout that a guard ended."""
+    who: str = ""
+    changed: str = ""
+    """What differs from the one before, in a line."""
+    begun_anew: list[str] = []
+    """Windows whose definition changed, so that they count from here on; all other state goes on."""
+    checks: dict[str, Any] = {}
+    """What it went through: proofs, past decisions that would differ, milliseconds of each stage."""
+
+
+class RulebookRefused(_Event, frozen=True, kw_only=True, tag="rulebook_refused"):
+    """A change was not taken: what decided goes on deciding."""
+
+    profile: str
+    rulebook: str | None = None
+    """The version that was refused, where it loads."""
+    how: str = "files"
+    stage: str
+    """Where it failed: load, check, fit, proofs …"""
+    reason: str
+    """The first finding, in a line."""
+    findings: list[dict[str, Any]] = []
+
+
+class CandidateMoved(_Event, frozen=True, kw_only=True, tag="candidate"):
+    """A candidate is tried beside the rulebook in force, decides for some symbols, or does no longer."""
+
+    state: str
+    """`shadow`, `partial`, `ended`, `promoted`, `returned`."""
+    profile: str
+    rulebook: str
+    sources: str = ""
+    symbols: list[str] = []
+    """For which it decides, while `partial`; empty: for none, or for all."""
+    reason: str = ""
+
+
+class ShadowDecided(_Event, frozen=True, kw_only=True, tag="shadow"):
+    """What a candidate made of an intent, beside what was decided and executed."""
+
+    policy: str
+    decision_id: str
+    """Of the decision that counts."""
+    intent_id: str
+    symbol: str
+    rulebook: str
+    """Of the candidate."""
+    differs: dict[str, list[Any]] = {}
+    """Each decided name that came out otherwise: what counts, what the candidate would have it be."""
+    rules: list[str] = []
+    """The rules of the candidate that fired or vetoed there and not in what counts."""
+    record: msgspec.Raw
+    """The candidate's whole decision."""
 
 
 class Given(_Event, frozen=True, kw_only=True, tag="given"):
@@ -74,6 +130,8 @@ class Given(_Event, frozen=True, kw_only=True, tag="given"):
     """None: nothing is known any more."""
     symbol: str | None = None
     """None: for all symbols."""
+    assumed: bool = False
+    """Whether nobody said it: the session assumes it, as long as nobody says otherwise."""
 
 
 class Imported(_Event, frozen=True, kw_only=True, tag="imported"):
@@ -231,8 +289,15 @@ class OrderError(_Event, frozen=True, kw_only=True, tag="order_error"):
     intent_id: str | None
     code: int
     error: str
-    """Its class: `post_only`, `reduce_only`, `rate_limit`, `unknown_outcome`, `unlisted_transition`, …"""
+    """Its class: `post_only`, `reduce_only`, `rate_limit`, `unknown_outcome`, `unlisted_transition`, …
+
+    Of the journal itself: `journal_unwritable`, `journal_writable` (again), `events_lost`; these name no order.
+    """
     text: str
+
+
+EVENTS_LOST = "events_lost"
+"""The class of the error that says that a disk was full for so long that events could not be held."""
 
 
 class ProbeGranted(_Event, frozen=True, kw_only=True, tag="probe"):
@@ -342,7 +407,7 @@ class Snapshot(_Event, frozen=True, kw_only=True, tag="snapshot"):
     tick: int
     """Counts the snapshots of a journal from 1."""
     views: dict[str, msgspec.Raw] = {}
-    """By name, each a JSON object as `engine.routing.contract` describes it: so that the files can be rebuilt."""
+    """By name, each a JSON object as `engine.routing.evidence.contract` describes it: to rebuild the files from."""
 
 
 class Checkpoint(_Event, frozen=True, kw_only=True, tag="checkpoint"):
@@ -357,6 +422,8 @@ class Checkpoint(_Event, frozen=True, kw_only=True, tag="checkpoint"):
     """Last mids."""
     given: list[tuple[str, str | None, dict[str, Any]]] = []
     """Group, symbol and facts of what was given from outside."""
+    assumed: list[str] = []
+    """Groups of which what is given for all symbols is what the session assumed."""
     tuned: dict[str, dict[str, Any]] = {}
     breakers: dict[str, dict[str, Any]] = {}
     windows: dict[str, dict[str, Any]] = {}
@@ -373,6 +440,9 @@ class SessionEnded(_Event, frozen=True, kw_only=True, tag="session_ended"):
 Event: TypeAlias = (
     SessionStarted
     | RulebookLoaded
+    | RulebookRefused
+    | CandidateMoved
+    | ShadowDecided
     | Given
     | Imported
     | IntentReceived

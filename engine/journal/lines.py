@@ -47,7 +47,7 @@ def encode(event: Event) -> bytes:
     kind = type(event)
     if kind in _WITH_RAW:
         line = line.replace(b"\n", b" ")  # JSON has it between tokens alone
-    if kind in _WITH_NUMBERS:
+    if kind in _WITH_NUMBERS and b"null" in line:
         _decode(line)  # NaN and infinity are written as null, which is no number
     return line
 

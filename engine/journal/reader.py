@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
 from engine.journal.errors import JournalError
-from engine.journal.events import Event
+from engine.journal.events import EVENTS_LOST, Event, OrderError
 from engine.journal.folder import BLOCK_BYTES, DayFile, day_files, lines_backwards
 from engine.journal.lines import HEAD, BadLineError, decode, seq_in, tags_of
 
@@ -102,18 +102,24 @@ async def follow(
     Goes on with the first file when the journal was moved away and begun anew. Raises `JournalError` for a line that
     says no event.
     """
-    place = _Place(folder, after_seq, None if types is None else _Wanted(types))
+    follower = Follower(folder, after_seq=after_seq, types=types)
     while True:
-        for event in place.news():
+        for event in follower.news():
             yield event
         await sleep(poll_s)
 
 
 def verify(folder: Path) -> list[JournalError]:
-    """Everything that is wrong with a journal's lines: those that say no event, and seqs missing or doubled."""
+    """Everything that is wrong with a journal's lines: those that say no event, and seqs missing or doubled.
+
+    What never reached a full disk left no gap, since nothing was numbered; the router says so itself when it can write
+    again, and that is repeated here.
+    """
     found: list[JournalError] = []
-    for _ in read(folder, on_bad=found.append, on_gap=found.append):
-        pass
+    for event in read(folder, on_bad=found.append, on_gap=found.append):
+        if isinstance(event, OrderError) and event.error == EVENTS_LOST:
+            message = f"seq {event.seq} says that events never reached it: {event.text}"
+            found.append(JournalError(folder, None, message, "ask the venue for the orders of that time"))
     return found
 
 
@@ -204,20 +210,39 @@ def _event(line: bytes, wanted: _Wanted | None) -> Event | None:
     return event if wanted is None or type(event) in wanted.types else None
 
 
-class _Place:
-    """How far a journal was followed."""
+class Follower:
+    """How far a journal was followed: what was written since is read whenever somebody asks.
 
-    def __init__(self, folder: Path, after_seq: int | None, wanted: _Wanted | None) -> None:
+    Begins after the line of `after_seq`, or where it is None with what is written from now on.
+    """
+
+    def __init__(
+        self, folder: Path, *, after_seq: int | None = None, types: Collection[type[Event]] | None = None
+    ) -> None:
         self._folder = folder
-        self._wanted = wanted
+        self._wanted = None if types is None else _Wanted(types)
         self._file: DayFile | None = None
         self._inode = 0
         self._offset = 0
         self._line = 0
         self._find(after_seq)
 
+    def unread_bytes(self) -> int:
+        """How much was written that was not read yet."""
+        unread = 0
+        for file in day_files(self._folder, archived=False):
+            if self._file is None or file.day >= self._file.day:
+                try:
+                    unread += file.path.stat().st_size
+                except FileNotFoundError:
+                    continue  # moved away just now
+        return max(0, unread - self._offset)
+
     def news(self) -> Iterator[Event]:
-        """What was written since, up to the last whole line."""
+        """What was written since, up to the last whole line. Whoever stops early goes on there the next time.
+
+        Raises `JournalError` for a line that says no event; the next call goes on behind it.
+        """
         while True:
             # Listed before reading: a writer is done with a file when it begins the next.
             files = day_files(self._folder, archived=False)

@@ -12,19 +12,17 @@ from engine.market.events import Quote
 class TopOfBook:
     """The last quote of one symbol, None before the first."""
 
-    __slots__ = ("quote",)
+    __slots__ = ("mid", "quote")
 
     def __init__(self) -> None:
         self.quote: Quote | None = None
+        self.mid: float | None = None
+        """Half way between bid and ask, in the quote asset."""
 
     def update(self, quote: Quote) -> None:
         """Take the next quote."""
         self.quote = quote
-
-    @property
-    def mid(self) -> float | None:
-        """Half way between bid and ask, in the quote asset."""
-        return None if self.quote is None else mid_of(self.quote)
+        self.mid = mid_of(quote)
 
     @property
     def spread_bps(self) -> float | None:

@@ -8,11 +8,12 @@ shrink a position counts as if it grew it, unless it says that it only reduces.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from engine.journal.events import Checkpoint, Event, Given, Heard, OrderPlanned, Outcome, SessionStarted
+from engine.journal.events import Checkpoint, Given, Heard, OrderPlanned, Outcome, SessionStarted
+from engine.routing.views import Handlers, View
 from engine.venues.messages import Fill
 
 _NOTHING = Decimal(0)
@@ -20,7 +21,7 @@ _MODES = ("normal", "cautious", "defensive")
 """Risk modes, the strictest last."""
 
 
-class Account:
+class Account(View):
     """A view over a journal. Money is in the quote asset, which stands for USD."""
 
     def __init__(self, leverage: float) -> None:
@@ -34,9 +35,11 @@ class Account:
         """The last mid of each symbol, as the router tells it; after a restart, the last that an order was sent at."""
         self.given: dict[tuple[str, str | None], dict[str, Any]] = {}
         """The last word from outside, by group and symbol (None: all symbols)."""
+        self._assumed: set[str] = set()
+        """Groups of which the word for all symbols is what the session assumed."""
         self._leverage = leverage
         self._day_nav: float | None = None
-        self._handlers: dict[type[Event], Callable[[Any], None]] = {
+        self.handlers: Handlers = {
             SessionStarted: self._started,
             Heard: self._heard,
             Given: self._given,
@@ -44,12 +47,6 @@ class Account:
             Outcome: self._ended,
             Checkpoint: self._restored,
         }
-
-    def see(self, event: Event) -> None:
-        """Take the next event."""
-        handler = self._handlers.get(event.__class__)
-        if handler is not None:
-            handler(event)
 
     @property
     def has_started(self) -> bool:
@@ -76,8 +73,8 @@ class Account:
         """The group `account`. `reserved` is what open entries may still come to, by symbol."""
         nav = self.nav
         held = {each for each, qty in self.positions.items() if qty} | {each for each, qty in reserved.items() if qty}
-        exposures = [self.notional(each, reserved) for each in sorted(held)]
-        known = [exposure for exposure in exposures if exposure is not None]
+        exposures = {each: self.notional(each, reserved) for each in sorted(held)}
+        known = [exposure for exposure in exposures.values() if exposure is not None]
         # What is held at an old mark is worth what it was then, and known as of then.
         seen_ms = min((self.marked_ms.get(each, 0) for each in held if each in self.marks), default=now_ms)
         facts: dict[str, Any] = {
@@ -88,7 +85,7 @@ class Account:
         # What cannot be valued is missing, and a cap that cannot be tested refuses.
         if len(known) == len(exposures):
             facts["nav_usd"] = nav
-            facts["symbol_notional_usd"] = self.notional(symbol, reserved)
+            facts["symbol_notional_usd"] = exposures.get(symbol, 0.0)
             facts["portfolio_notional_usd"] = sum(known)
             if self._day_nav is not None and self._day_nav > 0.0:
                 facts["drawdown_today"] = min(0.0, nav / self._day_nav - 1.0)
@@ -109,6 +106,10 @@ class Account:
             return own if own is not None else general
         return own if group != "risk" else _stricter(own, general)
 
+    def is_said(self, group: str) -> bool:
+        """Whether somebody has said something of a group for all symbols, and not taken it back since."""
+        return (group, None) in self.given and group not in self._assumed
+
     def begin_day(self) -> None:
         """Drawdown is measured from here on."""
         self._day_nav = self.nav
@@ -122,6 +123,7 @@ class Account:
             "day_nav_usd": self.nav,
             "marks": dict(sorted(self.marks.items())),
             "given": [(group, symbol, facts) for (group, symbol), facts in self.given.items()],
+            "assumed": sorted(self._assumed),
         }
 
     def _started(self, event: SessionStarted) -> None:
@@ -140,6 +142,8 @@ class Account:
 
     def _given(self, event: Given) -> None:
         key = (event.group, event.symbol)
+        if event.symbol is None:
+            (self._assumed.add if event.assumed else self._assumed.discard)(event.group)
         if event.facts is None:
             self.given.pop(key, None)
         else:
@@ -160,6 +164,7 @@ class Account:
         self.marks = dict(event.marks)
         self.marked_ms = dict.fromkeys(event.marks, event.ts_ms)
         self.given = {(group, symbol): facts for group, symbol, facts in event.given}
+        self._assumed = set(event.assumed)
         self._day_nav = event.day_nav_usd
 
 

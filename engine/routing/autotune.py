@@ -9,7 +9,7 @@ remembered with the step. So with stale inputs, or with none, everything stays w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from engine.backends.decision import Decision
@@ -18,6 +18,7 @@ from engine.journal.events import Checkpoint, Decided, Event, Tuned
 from engine.routing.chain import ROUTING, Made
 from engine.routing.handing import Handing
 from engine.routing.known import KnownFacts
+from engine.routing.views import Handlers, View
 
 SUGGEST, AUTOTUNE = "suggest", "autotune"
 DECIMALS = 6
@@ -36,19 +37,13 @@ class SampleTimes(Protocol):
         """Of the last one that counts at a moment; None where none does."""
 
 
-class Tuning:
+class Tuning(View):
     """What is in force by symbol: a view over `Tuned` events."""
 
     def __init__(self) -> None:
         self._in_force: dict[str, dict[str, Any]] = {}
         self._evidence_ms: dict[str, int] = {}
-        self._handlers: dict[type[Event], Callable[[Any], None]] = {Tuned: self._tuned, Checkpoint: self._restored}
-
-    def see(self, event: Event) -> None:
-        """Take the next event."""
-        handler = self._handlers.get(event.__class__)
-        if handler is not None:
-            handler(event)
+        self.handlers: Handlers = {Tuned: self._tuned, Checkpoint: self._restored}
 
     def facts(self, symbol: str) -> dict[str, Any] | None:
         """The group `tuning`; None for a symbol that was never tuned."""
@@ -87,14 +82,18 @@ class Autotune:
     """Takes steps. A profile that does not run both policies takes none."""
 
     def __init__(self, book: Book, known: KnownFacts, samples: SampleTimes, tuning: Tuning) -> None:
-        self._book = book
         self._known = known
         self._samples = samples
         self._tuning = tuning
-        self._handing = Handing(book)
-        self._runs = {SUGGEST, AUTOTUNE, ROUTING} <= set(book.policies)
         self._looked_ms: dict[str, int] = {}
         """The last maker attempt that was looked at, by symbol."""
+        self.use(book)
+
+    def use(self, book: Book) -> None:
+        """Decide by another rulebook from here on."""
+        self._book = book
+        self._handing = Handing(book)
+        self._runs = {SUGGEST, AUTOTUNE, ROUTING} <= set(book.policies)
 
     def look(self, symbol: str, now_ms: int) -> Sequence[Event]:
         """The next step of a symbol with the decisions behind it, if there is new evidence and the rules take one."""

@@ -17,13 +17,14 @@ start of every session, and without a book nothing rests anyway.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from engine.backends.facts import FactsError
 from engine.book import Book
-from engine.journal.events import BreakerMoved, Checkpoint, Event, Heard, OrderPlanned, Outcome, SessionStarted
+from engine.journal.events import BreakerMoved, Checkpoint, Heard, OrderPlanned, Outcome, SessionStarted
 from engine.routing.known import VENUE, WindowSource
+from engine.routing.views import Handlers, View
 from engine.routing.window_events import has_lived
 
 BREAKER = "breaker"
@@ -66,7 +67,7 @@ class WindowCounts(WindowSource, Protocol):
     changes: int
 
 
-class Breakers:
+class Breakers(View):
     """The breakers of one account: a view over a journal, and the policy that moves them.
 
     Raises:
@@ -75,7 +76,6 @@ class Breakers:
     """
 
     def __init__(self, book: Book, windows: WindowCounts) -> None:
-        self._book = book
         self._windows = windows
         self._started_ms: int | None = None
         self._breakers: dict[str, Breaker] = {}
@@ -84,19 +84,8 @@ class Breakers:
         self._changes = 0
         self._settled: dict[str, tuple[int, float, int, int]] = {}
         """What each was decided on last, where that left it as it was."""
-        self._runs = BREAKER in book.policies
-        self._state_facts: frozenset[str] = frozenset()
-        self._window_facts: frozenset[str] = frozenset()
-        if self._runs:
-            policy = book.policy(BREAKER)
-            for name in (_NEXT_STATE, _PAUSE):
-                if name not in policy.decides:
-                    message = f"the policy `{BREAKER}` does not decide `{name}`"
-                    raise FactsError(message, f"add it to its `decides`, or take `{BREAKER}` out of the profile")
-            declared = {group.name: frozenset(fact.name for fact in group.facts) for group in policy.groups}
-            self._state_facts = declared.get(BREAKER, frozenset())
-            self._window_facts = declared.get("windows", frozenset())
-        self._handlers: dict[type[Event], Callable[[Any], None]] = {
+        self.use(book)
+        self.handlers: Handlers = {
             SessionStarted: self._started,
             OrderPlanned: self._planned,
             Heard: self._heard,
@@ -105,11 +94,32 @@ class Breakers:
             Checkpoint: self._restored,
         }
 
-    def see(self, event: Event) -> None:
-        """Take the next event of the journal."""
-        handler = self._handlers.get(event.__class__)
-        if handler is not None:
-            handler(event)
+    def use(self, book: Book) -> None:
+        """Decide by another rulebook from here on. States and trials go on; what makes makers wait is decided anew.
+
+        Raises:
+            FactsError: if the policy `breaker` does not decide the next state and whether makers wait; then nothing
+                changes.
+
+        """
+        runs = BREAKER in book.policies
+        state_facts: frozenset[str] = frozenset()
+        window_facts: frozenset[str] = frozenset()
+        if runs:
+            policy = book.policy(BREAKER)
+            for name in (_NEXT_STATE, _PAUSE):
+                if name not in policy.decides:
+                    message = f"the policy `{BREAKER}` does not decide `{name}`"
+                    raise FactsError(message, f"add it to its `decides`, or take `{BREAKER}` out of the profile")
+            declared = {group.name: frozenset(fact.name for fact in group.facts) for group in policy.groups}
+            state_facts = declared.get(BREAKER, frozenset())
+            window_facts = declared.get("windows", frozenset())
+        self._book, self._runs = book, runs
+        self._state_facts, self._window_facts = state_facts, window_facts
+        for held in self._breakers.values():
+            held.pauses = None
+        self._settled.clear()
+        self._changes += 1
 
     def decide(self, scope: str, now_ms: int, feed_gap_s: float | None) -> BreakerMoved | None:
         """Let a breaker decide; its move, to be journaled and seen, if it goes into another state.
@@ -188,6 +198,7 @@ class Breakers:
 
     def _facts(self, scope: str, held: Breaker, now_ms: int, feed_gap_s: float) -> dict[str, Any]:
         state: dict[str, Any] = {
+            "scope": "venue" if scope == VENUE else "symbol",
             "state": held.state,
             "in_state_s": max(0, now_ms - held.since_ms) / 1000,
             "trials": float(held.trials),

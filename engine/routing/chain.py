@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -33,36 +33,21 @@ class MissingPolicyError(Exception):
         super().__init__(f"{self.message}\n  {self.help}")
 
 
-class _Veto(msgspec.Struct, gc=False):
-    rule: str
-
-
-class Made(msgspec.Struct):
-    """A decision as its record has it. The record is written anyway, and reading it beats working everything out twice:
-    a decision's reason alone costs more than its whole record.
-    """
+class Made(NamedTuple):
+    """A decision and its record, worked out once."""
 
     decision_id: str
     reason: str
     decided: dict[str, Any]
-    vetoes: list[_Veto]
-    record: msgspec.Raw = msgspec.Raw()
+    vetoes: tuple[str, ...]
+    """The rules that vetoed, in order."""
+    record: msgspec.Raw
 
     @classmethod
     def of(cls, decision: Decision) -> Made:
         """What was decided."""
-        record = decision.json().encode()
-        made = _READ(record)
-        made.record = msgspec.Raw(record)
-        return made
-
-    @property
-    def veto_ids(self) -> list[str]:
-        """The rules that vetoed, in order."""
-        return [veto.rule for veto in self.vetoes]
-
-
-_READ = msgspec.json.Decoder(Made).decode
+        decision_id, reason, record = decision.written()
+        return cls(decision_id, reason, decision.values, decision.vetoes, msgspec.Raw(record.encode()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 from bisect import insort_right
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from operator import attrgetter
 from typing import Any
@@ -29,8 +29,9 @@ from typing import Any
 import msgspec
 from sortedcontainers import SortedList
 
-from engine.journal.events import Event, Imported, Outcome
+from engine.journal.events import Imported, Outcome
 from engine.language.findings import SluiceError
+from engine.routing.views import Handlers, View
 
 WINDOW_S = 7 * 86_400
 """How far back the shipped telemetry looks."""
@@ -128,8 +129,10 @@ def _slippage_bps(outcome: Outcome) -> float | None:
     return above if outcome.side == "buy" else -above
 
 
-class Effectiveness:
+class Effectiveness(View):
     """Telemetry by symbol. Feed it the events of a journal in their order, or of several journals in any order.
+
+    Seeing an `Imported` that holds what is no sample raises `TelemetryError`.
 
     Time is what callers say it is. A moment before one asked about earlier is answered too, save that samples are
     forgotten for good once somebody asked, or an outcome of the symbol came, a whole window after them.
@@ -141,18 +144,7 @@ class Effectiveness:
         """Symbol and source of every import seen. The same import again counts once."""
         self._window_ms = round(window_s * 1000)
         self._symbols: dict[str, _Window] = {}
-        self._handlers: dict[type[Event], Callable[[Any], None]] = {Outcome: self._ended, Imported: self._imported}
-
-    def see(self, event: Event) -> None:
-        """Take the next event.
-
-        Raises:
-            TelemetryError: for an `Imported` that holds what is no sample.
-
-        """
-        handler = self._handlers.get(event.__class__)
-        if handler is not None:
-            handler(event)
+        self.handlers: Handlers = {Outcome: self._ended, Imported: self._imported}
 
     @property
     def symbols(self) -> list[str]:

@@ -39,6 +39,7 @@ class SymbolFacts:
         self._bars_of: BarsOf = bars_of
         self._bars = MinuteBars(symbol, shape.max_flat_minutes)
         self._priced = False
+        self._market: Facts | None = None  # as it stands; None where it has to be put together
         bars = tuple(warm_up)
         self._advanced_ms = bars[-1].close_time_ms + 1 if bars else 0
         self._atr = AtrRatio(shape.atr_short_bars, shape.atr_long_bars)
@@ -48,6 +49,7 @@ class SymbolFacts:
         """Take the next quote."""
         self.last_event_ms = quote.ts_ms
         self.book.update(quote)
+        self._market = None
         # Even where bars are made of prints, the first mid begins the first of them: warm-up bars end there, and a hole
         # up to the first print would undo them.
         mid = self.book.mid
@@ -79,14 +81,22 @@ class SymbolFacts:
             self._atr.add(bar)
 
     def market(self) -> Facts | None:
-        """The group `market` as it stands."""
+        """The group `market` as it stands. Not to be changed: it is handed out until the next quote."""
         quote = self.book.quote
-        if quote is None:
-            return None
-        sides = {"bid": quote.bid or None, "ask": quote.ask or None}  # a price of 0 says that the side is empty
-        sizes = {"bid_qty": quote.bid_qty, "ask_qty": quote.ask_qty}
-        computed = {"mid": self.book.mid, "spread_bps": self.book.spread_bps}
-        return _known({"observed_at": self.book.observed_at, **sides, **sizes, **computed})
+        if quote is None or self._market is not None:
+            return self._market
+        held: Facts = {"observed_at": quote.ts_ms / 1000}
+        if quote.bid:  # a price of 0 says that the side is empty
+            held["bid"] = quote.bid
+        if quote.ask:
+            held["ask"] = quote.ask
+        held["bid_qty"] = quote.bid_qty
+        held["ask_qty"] = quote.ask_qty
+        if self.book.mid is not None:
+            held["mid"] = self.book.mid
+            held["spread_bps"] = self.book.spread_bps
+        self._market = held
+        return held
 
     def _bars_group(self) -> Facts | None:
         atr = self._atr

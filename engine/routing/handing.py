@@ -27,7 +27,7 @@ class Handing:
         }
 
     def to(
-        self, policy: str, now_ms: int, symbol: str, known: Mapping[str, Mapping[str, Any] | None]
+        self, policy: str, now_ms: int, symbol: str | None, known: Mapping[str, Mapping[str, Any] | None]
     ) -> dict[str, Any]:
         """The facts object for a policy: of what is known, by group, all that it may be handed."""
         handed: dict[str, Any] = {"now": now_ms / 1000, "symbol": symbol}

@@ -30,11 +30,11 @@ GIVEN_GROUPS = ("account", "risk", "signal")
 _INTENT_KEYS = frozenset({"type", "intent_id", "symbol", "ts", "expires_s", *FACTS})
 _CANCEL_KEYS = frozenset({"type", "intent_id", "ts", "reason"})
 _GIVEN_KEYS = frozenset({"type", "group", "facts", "symbol", "ts"})
-_LONGEST_ID = 200
-_LONGEST_EXPIRY_S = 30 * 86_400.0
+LONGEST_ID = 200
+LONGEST_EXPIRY_S = 30 * 86_400.0
 _NUMBERS = frozenset({"qty", "price", "maker_price", "maker_qty"})
 _FLAGS = frozenset({"maker_requested", "reduce_only"})
-_CHOICES = {"side": ["buy", "sell"], "order_type": ["market", "limit"]}
+CHOICES = {"side": ["buy", "sell"], "order_type": ["market", "limit"]}
 _ACCOUNT_FACTS = frozenset({"nav_usd", "leverage", "drawdown_today"})
 """What others may know better of the account; exposure is measured, since it changes with every fill."""
 
@@ -134,10 +134,8 @@ def _read(held: Mapping[str, Any]) -> Request:
             return _intent(held, ts_ms)
         case "cancel":
             _check_keys(held, _CANCEL_KEYS, ts_ms)
-            reason = held.get("reason")
-            return CancelIntent(
-                _text(held, "intent_id", ts_ms), reason if isinstance(reason, str) else "cancelled", ts_ms
-            )
+            reason = "cancelled" if held.get("reason") is None else _text(held, "reason", ts_ms)
+            return CancelIntent(_text(held, "intent_id", ts_ms), reason, ts_ms)
         case "given":
             _check_keys(held, _GIVEN_KEYS, ts_ms)
             return _given(held, ts_ms)
@@ -147,8 +145,8 @@ def _read(held: Mapping[str, Any]) -> Request:
 def _intent(held: Mapping[str, Any], ts_ms: int | None) -> Intent:
     intent_id, symbol = _text(held, "intent_id", ts_ms), _text(held, "symbol", ts_ms)
     expires_s = held.get("expires_s")
-    if expires_s is not None and not (_is_number(expires_s) and 0.0 < expires_s <= _LONGEST_EXPIRY_S):
-        raise _RefusedError(f"`expires_s` is a number of seconds from 0 to {_LONGEST_EXPIRY_S:.0f}", held, ts_ms)
+    if expires_s is not None and not (_is_number(expires_s) and 0.0 < expires_s <= LONGEST_EXPIRY_S):
+        raise _RefusedError(f"`expires_s` is a number of seconds from 0 to {LONGEST_EXPIRY_S:.0f}", held, ts_ms)
     # What is wrong with a fact is left in place: admission takes it for missing and says which rule refused it. What
     # the journal could not write again (a NaN) is left out, which is the same to a rule.
     facts = {name: held[name] for name in FACTS if held.get(name) is not None and _is_plain(held[name])}
@@ -160,8 +158,8 @@ def _intent(held: Mapping[str, Any], ts_ms: int | None) -> Intent:
         elif name in _FLAGS:
             if not isinstance(value, bool):
                 raise _RefusedError(f"`{name}` is no flag", held, ts_ms)
-        elif value not in _CHOICES[name]:
-            raise _RefusedError(f"`{name}` is one of {', '.join(_CHOICES[name])}", held, ts_ms)
+        elif value not in CHOICES[name]:
+            raise _RefusedError(f"`{name}` is one of {', '.join(CHOICES[name])}", held, ts_ms)
     return Intent(intent_id, symbol, facts, ts_ms, None if expires_s is None else float(expires_s))
 
 
@@ -171,6 +169,8 @@ def _given(held: Mapping[str, Any], ts_ms: int | None) -> GivenFacts:
         raise _RefusedError(f"`group` is one of {', '.join(GIVEN_GROUPS)}", held, ts_ms)
     if facts is not None and not isinstance(facts, dict):
         raise _RefusedError("`facts` is an object, or null", held, ts_ms)
+    if facts is not None and not _is_json(facts):
+        raise _RefusedError("`facts` cannot be written as JSON", held, ts_ms)
     if group == "account" and facts is not None and not facts.keys() <= _ACCOUNT_FACTS:
         raise _RefusedError(f"of the account, {', '.join(sorted(_ACCOUNT_FACTS))} can be given", held, ts_ms)
     if symbol is not None and not isinstance(symbol, str):
@@ -187,8 +187,8 @@ def _check_keys(held: Mapping[str, Any], known: frozenset[str], ts_ms: int | Non
 
 def _text(held: Mapping[str, Any], name: str, ts_ms: int | None) -> str:
     value = held.get(name)
-    if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_ID or not value.isprintable():
-        raise _RefusedError(f"`{name}` is a text of 1 to {_LONGEST_ID} printable characters", held, ts_ms)
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_ID or not value.isprintable():
+        raise _RefusedError(f"`{name}` is a text of 1 to {LONGEST_ID} printable characters", held, ts_ms)
     return value
 
 
@@ -210,10 +210,18 @@ def _is_number(value: object) -> bool:
         return False
 
 
+def _is_json(value: object) -> bool:
+    try:
+        msgspec.json.encode(value)
+    except Exception:  # noqa: BLE001 - a mapping of somebody's own may hold anything
+        return False
+    return True
+
+
 def _is_plain(value: object) -> bool:
     return not (isinstance(value, float) and not math.isfinite(value))
 
 
 def _id_of(held: object) -> str | None:
     given = held.get("intent_id") if isinstance(held, Mapping) else None
-    return given if isinstance(given, str) and 0 < len(given) <= _LONGEST_ID and given.isprintable() else None
+    return given if isinstance(given, str) and 0 < len(given) <= LONGEST_ID and given.isprintable() else None

@@ -10,14 +10,13 @@ filled − possible, where possible counts whatever is live, unknown, or reporte
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from decimal import Decimal
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from engine.journal.events import (
     CancelPlanned,
     CancelRequested,
-    Event,
     Heard,
     IntentReceived,
     OrderPlanned,
@@ -29,6 +28,7 @@ from engine.journal.events import (
 )
 from engine.routing.orders import Order
 from engine.routing.shape import RouterShape
+from engine.routing.views import Handlers, View
 from engine.venues.codes import Refusal, refusal_of
 from engine.venues.messages import Accepted, Fill, Rejected, Side
 
@@ -48,12 +48,14 @@ class Work:
 
     __slots__ = (
         "aimed_ms",
+        "clock_retried",
         "cost",
         "cross_failed",
         "crossings",
         "end_reason",
         "fees",
         "filled",
+        "intent_id",
         "looked_ms",
         "maker_filled",
         "orders",
@@ -69,6 +71,7 @@ class Work:
         "retry_ms",
         "routed",
         "submit_failed",
+        "symbol",
         "target",
         "wake_ms",
         "why",
@@ -77,6 +80,8 @@ class Work:
 
     def __init__(self, received: IntentReceived) -> None:
         self.received = received
+        self.intent_id = received.intent_id
+        self.symbol = received.symbol
         self.routed: Routed | None = None
         self.target = NONE
         self.plan: Plan = "decide"
@@ -107,6 +112,8 @@ class Work:
         """Orders sent to cross the present rest."""
         self.retries = 0
         """Requests in a row that the venue did not execute."""
+        self.clock_retried = False
+        """Whether one was made again after the clock was set: that is done once."""
         self.retry_ms = 0
         """Nothing is sent before this."""
         self.looked_ms = 0
@@ -114,16 +121,6 @@ class Work:
         """When the router will come back to it; None where it need not."""
         self.reserved = NONE
         """What is counted as exposure for it."""
-
-    @property
-    def intent_id(self) -> str:
-        """The intent's id."""
-        return self.received.intent_id
-
-    @property
-    def symbol(self) -> str:
-        """The intent's symbol."""
-        return self.received.symbol
 
     @property
     def side(self) -> Side:
@@ -140,7 +137,10 @@ class Work:
     @property
     def possible(self) -> Decimal:
         """The most that may still be executed of what was sent."""
-        return sum((order.possible for order in self.orders), NONE)
+        possible = NONE
+        for order in self.orders:
+            possible += order.possible
+        return possible
 
     @property
     def sendable(self) -> Decimal:
@@ -163,7 +163,7 @@ class Work:
         return next((order.plan for order in self.orders if order.plan.role == "maker"), None)
 
 
-class Ledger:
+class Ledger(View):
     """All intents that are open, and the ids of all that ever were."""
 
     def __init__(self, shape: RouterShape) -> None:
@@ -181,7 +181,7 @@ class Ledger:
         self.gate_ms = 0
         """Nothing is sent before: the venue asked for a rest."""
         self._by_symbol: defaultdict[str, dict[str, Work]] = defaultdict(dict)
-        self._handlers: dict[type[Event], Callable[[Any], None]] = {
+        self.handlers: Handlers = {
             IntentReceived: self._received,
             Routed: self._routed,
             Worked: self._worked,
@@ -193,12 +193,6 @@ class Ledger:
             ProvedAbsent: self._proved_absent,
             Outcome: self._ended,
         }
-
-    def see(self, event: Event) -> None:
-        """Take the next event."""
-        handler = self._handlers.get(event.__class__)
-        if handler is not None:
-            handler(event)
 
     def find(self, client_id: str) -> tuple[Work | None, Order] | None:
         """An order by its client id, with its intent while that is open."""
@@ -214,7 +208,7 @@ class Ledger:
 
     def _received(self, event: IntentReceived) -> None:
         self.known.add(event.intent_id)
-        self.works[event.intent_id] = self._by_symbol[event.symbol][event.intent_id] = Work(event)
+        self._open(event)
 
     def _routed(self, event: Routed) -> None:
         work = self.works.get(event.intent_id)
@@ -250,15 +244,23 @@ class Ledger:
                 work.end_reason = event.reason
 
     def _planned(self, event: OrderPlanned) -> None:
-        work = self.works.get(event.intent_id)
-        if work is None:
-            return
+        work = self.works.get(event.intent_id) or self._adopt(event)
         work.replacing = None
         order = Order(event)
         work.orders.append(order)
         self.orders[event.client_id] = (work, order)
         if event.role == "taker":
             work.crossings += 1
+
+    def _adopt(self, event: OrderPlanned) -> Work:
+        """An order whose intent fell into a hole of the journal: nobody knows what was wanted, so it is taken back."""
+        self.known.add(event.intent_id)
+        intent = {"side": event.side, "qty": float(event.qty), "reduce_only": event.reduce_only}
+        received = IntentReceived(ts_ms=event.ts_ms, intent_id=event.intent_id, symbol=event.symbol, intent=intent)
+        work = self._open(received)
+        work.plan = "end"
+        work.end_reason = "its intent is missing in the journal"
+        return work
 
     def _cancel_planned(self, event: CancelPlanned) -> None:
         found = self.find(event.client_id)
@@ -311,6 +313,7 @@ class Ledger:
                 work.crossings = 0  # the book had all of it, so there is no reason to stop
         elif isinstance(message, Accepted) and message.asked == "place":
             work.retries = 0
+            work.clock_retried = False
         elif isinstance(message, Rejected) and message.asked == "place" and not was_over:
             self._refused(work, order, refusal_of(message), event.ts_ms, message)
         if order.post_only_rejected and not was_rejected:
@@ -325,8 +328,11 @@ class Ledger:
             work.crossings -= 1  # it never met the book
         if refusal in ("post_only", "rate_limit"):
             return
-        if refusal in ("busy", "clock", "reduce_only") and work.retries < (1 if refusal == "clock" else len(waits)):
-            work.retry_ms = now_ms + waits[min(work.retries, len(waits) - 1)]
+        if refusal == "clock" and not work.clock_retried:
+            work.retry_ms = now_ms + waits[0]
+            work.clock_retried = True
+        elif refusal in ("busy", "reduce_only") and work.retries < len(waits):
+            work.retry_ms = now_ms + waits[work.retries]
             work.retries += 1
         elif order.plan.role == "maker":
             work.submit_failed = True
@@ -355,11 +361,17 @@ class Ledger:
         What it executes from here on is an outcome of its own, with a target of 0: what was told before stays told.
         """
         ended, _ = self.ended.pop(order.client_id)
-        work = Work(ended.received)
-        work.routed = ended.routed
-        work.plan = "end"
-        work.end_reason = "came_back_to_life"
+        work = self.works.get(ended.intent_id)
+        if work is None:  # else another order of it lives again already
+            work = self._open(ended.received)
+            work.routed = ended.routed
+            work.plan = "end"
+            work.end_reason = "came_back_to_life"
         work.orders.append(order)
-        self.works[work.intent_id] = self._by_symbol[work.symbol][work.intent_id] = work
         self.orders[order.client_id] = (work, order)
+        return work
+
+    def _open(self, received: IntentReceived) -> Work:
+        work = Work(received)
+        self.works[work.intent_id] = self._by_symbol[work.symbol][work.intent_id] = work
         return work

@@ -178,6 +178,7 @@ class Order:
         "absences",
         "acked_ms",
         "cancel_ms",
+        "client_id",
         "filled",
         "over_ms",
         "plan",
@@ -193,6 +194,7 @@ class Order:
 
     def __init__(self, plan: OrderPlanned) -> None:
         self.plan = plan
+        self.client_id = plan.client_id
         self.state: State = "planned"
         self.filled = Decimal(0)
         """By trades that were seen."""
@@ -219,18 +221,13 @@ class Order:
         """What happened to it that no transition is listed for."""
 
     @property
-    def client_id(self) -> str:
-        """The id it was sent with."""
-        return self.plan.client_id
-
-    @property
     def is_over(self) -> bool:
         """Whether it has ended, as far as the venue says."""
         return self.state in OVER
 
     @property
     def unseen(self) -> Decimal:
-        """Reported as executed, without a trade so far."""
+        """Reported as executed, without a trade so far; never below 0."""
         return max(self.reported - self.filled, Decimal(0))
 
     @property
@@ -238,7 +235,7 @@ class Order:
         """The most that may yet turn out to be executed beyond `filled`."""
         if self.is_over:
             return self.unseen
-        return max(self.plan.qty, self.reported) - self.filled
+        return max(self.plan.qty - self.filled, self.unseen)
 
     @property
     def is_settled(self) -> bool:

@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Protocol
 
 import msgspec
 
-from engine.backends.facts import Gap, read_fact
+from engine.backends.facts import Gap, read_fact, read_value
 from engine.book import Book
 from engine.journal.errors import JournalUnwritableError
 from engine.journal.events import (
@@ -30,6 +31,7 @@ from engine.journal.events import (
     BreakerMoved,
     CancelPlanned,
     CancelRequested,
+    CandidateMoved,
     Decided,
     Event,
     Given,
@@ -49,23 +51,42 @@ from engine.journal.events import (
     Snapshot,
     Worked,
 )
+from engine.language.types import NumberType
 from engine.market import Quote, Trade
-from engine.routing.chain import ADMISSION, ROUTING, WORKING, Chain, Made
+from engine.routing.chain import ADMISSION, ROUTING, WORKING, ChainDecision, Made
+from engine.routing.deciders import Deciders
 from engine.routing.intents import CancelIntent, GivenFacts, Intent, Refusal, Request, shown
 from engine.routing.known import VENUE, Known, PauseSource
 from engine.routing.ledger import NONE, Ledger, Work
 from engine.routing.orders import Order
 from engine.routing.shape import RouterShape
-from engine.venues.codes import refusal_of
-from engine.venues.messages import Accepted, Cancel, Fill, Kind, Message, Place, Query, Rejected, Unknown, Update
+from engine.routing.views import View, Views
+from engine.venues.codes import HELD_BACK, refusal_of
+from engine.venues.messages import (
+    Accepted,
+    Cancel,
+    Fill,
+    Kind,
+    Message,
+    Place,
+    Query,
+    Rejected,
+    Unknown,
+    Update,
+    asked_of,
+)
 from engine.venues.messages import Request as VenueRequest
 from engine.venues.rules import SymbolRules
 from engine.venues.venue import Venue
 
 _BPS = 1e-4
+_encode = msgspec.json.Encoder().encode
+_MOMENT = NumberType("s", -math.inf, math.inf)
 _NO_STATE = (BaselineDone, Decided, IntentRefused, MarkedOut, Snapshot)
 """Events that no state is made of: the first to go when nothing can be written."""
 _ID_DIGITS = 24
+_MOST_DIGITS = 18
+"""Before or behind the point of any number that a venue may say: it counts more than anybody could trade."""
 _URGENT, _EXIT, _ENTRY = 0, 1, 2  # what goes first when many things wait for the same moment
 
 
@@ -117,31 +138,39 @@ class Router:
         known: Known,
         breakers: BreakerSource,
         shape: RouterShape,
-        views: Sequence[Callable[[Event], None]] = (),
-        watchers: Sequence[Callable[[Event], None]] = (),
+        views: Sequence[View] = (),
+        watchers: Sequence[View] = (),
     ) -> None:
         """`views` take part in the state; `watchers` are shown what was added to the journal, with its seq."""
         self.is_dirty = False
         """Whether there is something to commit."""
-        self.book = book
+        self.deciders = Deciders(book)
         self.shape = shape
         self.ledger = Ledger(shape)
         self.known = known
         self.symbols = known.symbols
         self.now_ms = 0
-        self._chain = Chain(book)
         self._journal = journal
         self._venue = venue
         self._rules = rules
         self._account = known.account
         self._breakers = breakers
-        self._views = (self._account.see, *views)
-        self._watchers = tuple(watchers)
+        self._views = Views((self._account, *views))
+        self._watchers = Views(watchers)
         self._outbox: list[VenueRequest] = []
         self._wakes: list[tuple[int, int, int, str]] = []
         self._wake_count = 0
         self.lost = 0
         """Events that could not even be held in memory, because the journal has been unwritable for so long."""
+        self._left_out = 0  # events that no state is made of, since the journal could last be written
+        self._is_clock_off = False  # the venue said so, and has not been asked for the time since
+        self._lost_before = 0  # of `lost`, those that the journal says itself it has lost
+        self._unwritable_ms: int | None = None  # since when it has been so; None while it can be written
+
+    @property
+    def book(self) -> Book:
+        """The rulebook in force."""
+        return self.deciders.active.book
 
     # --- inputs ----------------------------------------------------------------------------------------------------
 
@@ -209,6 +238,7 @@ class Router:
         if not _is_sound(message, order):
             self._error(message.client_id, order.plan.intent_id, 0, "unsound_message", f"not taken: {message}")
             return
+        unseen = order.unseen if work is None else NONE
         unlisted = len(order.unlisted)
         overfilled = order.filled > order.plan.qty
         again = isinstance(message, Fill) and message.trade_id in order.trade_ids
@@ -222,6 +252,7 @@ class Router:
         match message:
             case Rejected():
                 refusal = refusal_of(message)
+                self._is_clock_off |= refusal == "clock"
                 if refusal == "reduce_only" and message.asked == "place":
                     self._make_way(order)
                 if refusal != "post_only" or message.asked != "place":
@@ -231,8 +262,7 @@ class Router:
         if work is not None and work.submit_failed and not had_failed and isinstance(message, Rejected):
             self._route_changed(work, "submit_failed", f"the venue refused it: {message.code} {message.text}", "none")
         if work is None:
-            revived = self.ledger.orders.get(message.client_id)
-            work = None if revived is None else revived[0]
+            work = self._hear_of_ended(order, unseen)
         if work is not None:
             self._update_reserved(work)
             self._advance(work)
@@ -245,6 +275,8 @@ class Router:
         declared = {fact.name: fact for fact in held.facts}
         for name, value in facts.items():
             if name == "observed_at":
+                if isinstance(read_value(_MOMENT, value), Gap):
+                    return "`observed_at` is a number of seconds since 1970"
                 continue
             if name not in declared:
                 return f"there is no fact `{name}` in group `{group}`"
@@ -253,9 +285,23 @@ class Router:
                 return f"`{name}` cannot be {read.got or 'that'}"
         return ""
 
+    def _hear_of_ended(self, order: Order, unseen: Decimal) -> Work | None:
+        """An order of an intent that had ended was spoken of; the intent, if that has brought it back to life.
+
+        `unseen` is what was reserved for the order since the end: what it executed and had not told the trades of.
+        """
+        revived = self.ledger.orders.get(order.client_id)
+        ended = self.ledger.ended.get(order.client_id)
+        if revived is not None:
+            self._reserve_unseen(revived[0], -unseen)  # from here on it counts like any other
+            return revived[0]
+        if ended is not None:
+            self._reserve_unseen(ended[0], order.unseen - unseen)
+        return None
+
     def _hear_of_stranger(self, message: Message) -> None:
         """An order nobody knows: somebody else's, or of a journal that lost its end. A fill moves the position."""
-        if isinstance(message, Fill) and _is_finite(message):
+        if isinstance(message, Fill) and _is_plain(message):
             again = (message.client_id, message.trade_id) in self.ledger.strays
             self._emit(Heard(ts_ms=self.now_ms, message=message, again=again))
         self._error(message.client_id, None, 0, "unknown_order", f"the venue speaks of it: {message}")
@@ -313,23 +359,69 @@ class Router:
         """Write down everything so far, then hand over the requests that stand on it.
 
         While the journal cannot be written no order is sent, and every intent is ended; cancels and queries still go,
-        since nothing is worse than an order that nobody can take back.
+        since nothing is worse than an order that nobody can take back. Nor is one sent whose plan the journal lost.
         """
+        self._hold_back()
         self.is_dirty = False
         try:
             is_written = self._journal.commit()
         except JournalUnwritableError as error:
             is_written = False
             self._stop(error)
-        outbox, self._outbox = self._outbox, []
+        if not is_written and self._unwritable_ms is None:
+            self._unwritable_ms = self.now_ms
+        has_all = is_written and self.lost == self._lost_before
+        outbox, self._outbox = sorted(self._outbox, key=self._urgency), []
+        if self._is_clock_off and self.ledger.gate_ms <= self.now_ms:
+            self._is_clock_off = False
+            self._venue.set_clock(self.now_ms)
         for request in outbox:
-            if is_written or not isinstance(request, Place):
+            if has_all or not isinstance(request, Place):
                 self._venue.send(request, self.now_ms)
+        if is_written and (self._unwritable_ms is not None or not has_all):
+            self._say_what_is_missing()
 
     def _stop(self, error: JournalUnwritableError) -> None:
         """End every intent, because nothing more can be written down."""
         self._error("", None, 0, "journal_unwritable", str(error))
         self.cancel_all("journal_unwritable")
+
+    def _say_what_is_missing(self) -> None:
+        """The journal takes events again. Only it can say later what never reached it: no seq is missing."""
+        lost, left_out = self.lost, self._left_out
+        parts = []
+        if self._unwritable_ms is not None:
+            parts.append(f"nothing could be written for {(self.now_ms - self._unwritable_ms) / 1000:.1f} s")
+        if lost > self._lost_before:
+            parts.append(f"{_counted(lost - self._lost_before, 'event')} of the state lost")
+        if left_out:
+            parts.append(f"{_counted(left_out, 'record')} that no state is made of left out")
+        if lost > self._lost_before:
+            self._error("", None, 0, "events_lost", "; ".join(parts))
+        else:
+            self._error("", None, 0, "journal_writable", "; ".join(parts))
+        if self.lost == lost:  # else not even this could be held, and it is said another time
+            self._lost_before, self._left_out, self._unwritable_ms = lost, 0, None
+
+    def _hold_back(self) -> None:
+        """Take requests back that have not left yet and must not leave now: the venue asked for a rest meanwhile."""
+        gate_ms, now_ms = self.ledger.gate_ms, self.now_ms
+        if gate_ms <= now_ms:
+            return
+        outbox, self._outbox = self._outbox, []
+        for request in outbox:
+            asked = asked_of(request)
+            text = "not sent: the venue asked for a rest"
+            self.on_message(
+                Rejected(now_ms, request.client_id, asked, HELD_BACK, text, retry_after_ms=gate_ms - now_ms), now_ms
+            )
+
+    def _urgency(self, request: VenueRequest) -> int:
+        """What leaves first of all that leaves at once: cancels and questions, then exits."""
+        if not isinstance(request, Place):
+            return _URGENT
+        found = self.ledger.orders.get(request.client_id)
+        return _ENTRY if found is None else _urgency_of(found[0])
 
     # --- the past --------------------------------------------------------------------------------------------------
 
@@ -337,8 +429,7 @@ class Router:
         """Take over from the journal of an earlier router; then ask what became of every order that may live."""
         for event in events:
             self.ledger.see(event)
-            for see in self._views:
-                see(event)
+            self._views.see(event)
             self.now_ms = max(self.now_ms, event.ts_ms)
         for work, order in self.ledger.ended.values():
             self._reserve_unseen(work, order.unseen)
@@ -347,11 +438,22 @@ class Router:
                 reason = "the venue has no such symbol any more"
                 self._emit(CancelRequested(ts_ms=self.now_ms, intent_id=work.intent_id, reason=reason))
             self._update_reserved(work)
-            for order in work.orders:
-                if not order.is_over and order.state != "unknown":  # else it was written down by a router before
-                    lost = Unknown(self.now_ms, order.client_id, "place", "the router was started again")
-                    self._emit(Heard(ts_ms=self.now_ms, message=lost), order)
+            self._doubt(work, "the router was started again")
             self._wake(work, self.now_ms)
+
+    def on_gap(self, now_ms: int, cause: str) -> None:
+        """Ask for every order that may live: for a while nobody heard what the venue said."""
+        self._go_to(now_ms)
+        for work in list(self.ledger.works.values()):
+            self._doubt(work, cause)
+            self._advance(work)
+
+    def _doubt(self, work: Work, cause: str) -> None:
+        """What became of the orders of an intent is unknown from here on."""
+        for order in work.orders:
+            if not order.is_over and order.state != "unknown":  # else it was written down before
+                lost = Unknown(self.now_ms, order.client_id, "place", cause)
+                self._emit(Heard(ts_ms=self.now_ms, message=lost), order)
 
     # --- intents ---------------------------------------------------------------------------------------------------
 
@@ -397,33 +499,38 @@ class Router:
         self._look_at_breakers(symbol)
         known = self.known.groups(symbol, now_ms)
         known["intent"] = work.received.intent
-        decisions = self._chain.decide(now_ms, symbol, work.intent_id, known)
+        decisions = self.deciders.of(symbol).decide(now_ms, symbol, work.intent_id, known)
         admission, routing = decisions.admission, decisions.routing
         self._record(work, ADMISSION, admission)
         self._record(work, ROUTING, routing)
+        if self.deciders.tries(symbol):
+            self._try_beside(work, known, decisions)
         admitted = admission.decided["admit"] is True
+        side = work.received.intent.get("side")
         target = self._rules[symbol].round_qty(float(admission.decided["admitted_qty"])) if admitted else NONE
         decided = routing.decided
-        vetoes: list[str] = []
+        vetoes: tuple[str, ...] = ()
         if not admitted:
-            route, reason, vetoes = "none", admission.reason, admission.veto_ids
+            route, reason, vetoes = "none", admission.reason, admission.vetoes
+        elif side is None:
+            route, reason = "none", "it names no side, and no rule of `admission` looked at that"
         elif target == 0:
             route = "none"
             reason = f"admitted {admission.decided['admitted_qty']!r}, less than one step of {self._rules[symbol].step}"
         elif too_small := self._too_small(work, target, _number_or_none(decided.get("protection_bps")) or 0.0):
             route, reason = "none", too_small
         else:
-            route, reason, vetoes = str(decided["route"]), routing.reason, routing.veto_ids
+            route, reason, vetoes = str(decided["route"]), routing.reason, routing.vetoes
         probe = route == "maker" and decided.get("probe") is True
         self._emit(
             Routed(
                 ts_ms=now_ms,
                 intent_id=work.intent_id,
                 symbol=symbol,
-                side=work.received.intent.get("side"),
+                side=side,
                 route=route,
                 reason=reason,
-                vetoes=vetoes,
+                vetoes=list(vetoes),
                 decision_id=(routing if route != "none" else admission).decision_id,
                 target=target,
                 is_exit=work.received.intent.get("reduce_only") is True,
@@ -470,7 +577,8 @@ class Router:
         """The mid may have moved: look at what rests, but not too often."""
         due_ms = self.now_ms - self.shape.look_every_ms
         for work in [work for work in works if work.looked_ms <= due_ms and work.plan in ("rest", "decide")]:
-            self._advance(work)
+            if work.wake_ms is None or work.wake_ms > self.now_ms:  # else it has its turn in on_time
+                self._advance(work)
 
     def _advance(self, work: Work) -> None:
         """Do the next thing for an intent, if anything can be done now."""
@@ -498,6 +606,8 @@ class Router:
             moved = False
             for order in unsettled:
                 moved |= self._settle(work, order)
+                if work.intent_id not in self.ledger.works:
+                    return False  # given up over this one
             return moved
         if work.plan == "end":
             return self._finish(work, work.end_reason)
@@ -629,7 +739,11 @@ class Router:
         wanted = intent.get("maker_price")
         if not touch or wanted is None or routed is None or routed.offset_bps is None:
             return None
-        prices = [wanted, intent["price"]] if intent.get("order_type") == "limit" else [wanted]
+        prices = [wanted]
+        if intent.get("order_type") == "limit":
+            if intent.get("price") is None:
+                return None
+            prices.append(intent["price"])
         rules = self._rules[work.symbol]
         if work.side == "buy":
             return rules.round_price("buy", min(*prices, touch * (1 - routed.offset_bps * _BPS)))
@@ -669,7 +783,7 @@ class Router:
         intent, side = work.received.intent, work.side
         rules = self._rules[work.symbol]
         if is_limit:
-            return rules.round_price(side, intent["price"])
+            return None if intent.get("price") is None else rules.round_price(side, intent["price"])
         quote = self.symbols[work.symbol].book.quote
         touch = None if quote is None else (quote.ask if side == "buy" else quote.bid)
         named = intent.get("price") if intent.get("reduce_only") is True else None
@@ -729,11 +843,11 @@ class Router:
 
         While it is `crossing` already only what stops it counts: a halt, a book that is gone, a rest not worth it.
         """
-        facts = self._working_facts(work)
-        verdict = self.book.verdict(WORKING, facts)
+        chain, facts = self.deciders.of(work.symbol), self._working_facts(work)
+        verdict = chain.book.verdict(WORKING, facts)
         if verdict.action == "keep" or (crossing and verdict.action not in ("cancel", "leave")):
             return False
-        made = Made.of(self.book.decide(WORKING, facts))
+        made = Made.of(chain.book.decide(WORKING, facts))
         self._record(work, WORKING, made, None if order is None else order.client_id)
         replaces = None if order is None else order.client_id
         if verdict.action == "reprice" and order is not None and self._resting_price(work) == order.plan.price:
@@ -782,7 +896,7 @@ class Router:
             "market": self.symbols[work.symbol].market(),
             "risk": self._account.outside("risk", work.symbol),
         }
-        facts = self._chain.handing.to(WORKING, now_ms, work.symbol, known)
+        facts = self.deciders.of(work.symbol).handing.to(WORKING, now_ms, work.symbol, known)
         facts["intent_id"] = work.intent_id
         return facts
 
@@ -842,6 +956,7 @@ class Router:
         if order is not None and isinstance(event, Heard):
             event = msgspec.structs.replace(event, state=order.state)
         if isinstance(event, _NO_STATE) and not self._journal.is_writable:
+            self._left_out += 1
             return  # memory is kept for what the state is made of
         numbered: Event | None = None
         try:
@@ -849,20 +964,40 @@ class Router:
         except JournalUnwritableError:
             self.lost += 1
         self.is_dirty = True
-        for see in self._views:
-            see(event)
+        self._views.see(event)
         if numbered is not None:  # what is shown to others is what the journal has
-            for watch in self._watchers:
-                watch(numbered)
+            self._watchers.see(numbered)
 
     def _record(self, work: Work, policy: str, made: Made, client_id: str | None = None) -> None:
         self._emit(
             Decided(ts_ms=self.now_ms, intent_id=work.intent_id, policy=policy, record=made.record, client_id=client_id)
         )
 
+    def _try_beside(self, work: Work, known: Mapping[str, Mapping[str, Any] | None], decisions: ChainDecision) -> None:
+        """Let the candidate decide as well. Whatever happens to it, what counts goes on."""
+        shadow = self.deciders.shadow
+        assert shadow is not None
+        try:
+            for tried in list(self.deciders.compare(self.now_ms, work.symbol, work.intent_id, known, decisions)):
+                self._emit(tried)
+        except Exception as error:  # noqa: BLE001 - said in the journal; a candidate must not stop the session
+            self.deciders.try_beside(None)
+            self.deciders.roll_out(None)
+            self._emit(
+                CandidateMoved(
+                    ts_ms=self.now_ms,
+                    state="ended",
+                    profile=shadow.book.profile,
+                    rulebook=shadow.book.version,
+                    sources=shadow.book.rulebook.sources_digest,
+                    reason=f"it broke down: {type(error).__name__}: {error}"[: self.shape.most_shown],
+                )
+            )
+
     def _route_changed(self, work: Work, event: str, reason: str, route: str = "taker") -> None:
         """A maker order becomes a taker order, or an order fails: that leaves a line of its own."""
         assert work.routed is not None, "only what was routed changes its route"
+        facts = self.symbols.get(work.symbol)
         self._emit(
             msgspec.structs.replace(
                 work.routed,
@@ -872,7 +1007,7 @@ class Router:
                 reason=reason,
                 vetoes=[],
                 target=work.target - work.filled,
-                spread_bps=self.symbols[work.symbol].book.spread_bps,
+                spread_bps=None if facts is None else facts.book.spread_bps,
                 event=event,
             )
         )
@@ -885,6 +1020,8 @@ class Router:
         )
 
     def _error(self, client_id: str, intent_id: str | None, code: int, error: str, text: str) -> None:
+        text = shown(text, self.shape.most_shown)  # a venue may answer with a page, or with what is no text
+        client_id = shown(client_id, self.shape.most_shown)
         self._emit(
             OrderError(ts_ms=self.now_ms, client_id=client_id, intent_id=intent_id, code=code, error=error, text=text)
         )
@@ -896,13 +1033,12 @@ class Router:
 
     def _reserve_unseen(self, work: Work, unseen: Decimal) -> None:
         """What a venue says it executed, and never told the trades of, stays exposure of an entry."""
-        if unseen and work.routed is not None and not work.routed.is_exit:
+        if unseen and _is_entry(work):
             self.known.reserved[work.symbol] += unseen
 
     def _update_reserved(self, work: Work) -> None:
         """What an open entry may still come to counts as exposure."""
-        is_entry = work.routed is not None and not work.routed.is_exit
-        left = max(work.target - work.filled, work.possible) if is_entry else NONE
+        left = max(work.target - work.filled, work.possible) if _is_entry(work) else NONE
         if left != work.reserved:
             self.known.reserved[work.symbol] += left - work.reserved
             work.reserved = left
@@ -910,7 +1046,7 @@ class Router:
     def _wake(self, work: Work, at_ms: int, urgency: int | None = None) -> None:
         """Come back to an intent. Where many wait for the same moment, cancels and questions go first, then exits."""
         if urgency is None:
-            urgency = _EXIT if work.routed is not None and work.routed.is_exit else _ENTRY
+            urgency = _urgency_of(work)
         at_ms = max(at_ms, self.now_ms)
         if work.wake_ms is not None and work.wake_ms <= at_ms:
             return  # it is looked at before that, and says then when it wants to be looked at again
@@ -922,21 +1058,45 @@ class Router:
         self.now_ms = max(self.now_ms, now_ms)
 
 
-def _is_finite(message: Message) -> bool:
-    """Whether its numbers are numbers, and of a sign they can have."""
+def _is_entry(work: Work) -> bool:
+    """Whether it may add to a position; an order of which the journal lost all else is told by its flag."""
+    if work.routed is None:
+        return any(not order.plan.reduce_only for order in work.orders)
+    return not work.routed.is_exit
+
+
+def _urgency_of(work: Work) -> int:
+    return _EXIT if work.routed is not None and work.routed.is_exit else _ENTRY
+
+
+def _counted(count: int, what: str) -> str:
+    return f"1 {what}" if count == 1 else f"{count} {what}s"
+
+
+def _is_plain(message: Message) -> bool:
+    """Whether its numbers are numbers, of a sign and a size they can have, and its texts can be written down."""
+    try:
+        _encode(message)
+    except UnicodeEncodeError:
+        return False
     match message:
         case Fill(qty=qty, price=price, fee=fee):
-            return qty.is_finite() and price.is_finite() and fee.is_finite() and qty > 0 and price > 0
+            return _is_number(qty) and _is_number(price) and _is_number(fee) and qty > 0 and price > 0
         case Accepted(filled=filled) | Update(filled=filled):
-            return filled.is_finite() and filled >= 0
+            return _is_number(filled) and filled >= 0
     return True
+
+
+def _is_number(number: Decimal) -> bool:
+    """Whether sums and products with it stay exact enough, and never overflow."""
+    return number.is_finite() and (not number or abs(number.adjusted()) <= _MOST_DIGITS)
 
 
 def _is_sound(message: Message, order: Order) -> bool:
     """Whether a message can be about an order at all."""
     if isinstance(message, Fill) and (message.symbol, message.side) != (order.plan.symbol, order.plan.side):
         return False
-    return _is_finite(message)
+    return _is_plain(message)
 
 
 def _number_or_none(value: object) -> float | None:

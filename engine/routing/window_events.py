@@ -11,13 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from engine.journal.events import Event, Heard, OrderError, OrderPlanned, Outcome, ProbeGranted
+from engine.journal.events import Heard, OrderError, OrderPlanned, Outcome, ProbeGranted
 from engine.language.findings import Findings, LoadError, Span
 from engine.language.rulebook import Rulebook
 from engine.language.spelling import did_you_mean
 from engine.language.types import NO_UNIT, FlagType, NumberType, TextType, Type, Value, describe
+from engine.routing.views import Handlers, View
 from engine.venues.codes import refusal_of
 from engine.venues.messages import Accepted, Fill, Message, Rejected, Unknown, Update
 
@@ -115,26 +116,20 @@ class _Sent:
         return made
 
 
-class WindowEvents:
+class WindowEvents(View):
     """Tells `count` of every event that windows could count."""
 
     def __init__(self, count: Count) -> None:
         self._count = count
         self._orders: dict[str, _Sent] = {}
         self._by_intent: dict[str, list[str]] = {}
-        self._handlers: dict[type[Event], Callable[[Any], None]] = {
+        self.handlers: Handlers = {
             OrderPlanned: self._planned,
             Heard: self._heard,
             OrderError: self._failed,
             ProbeGranted: self._probe,
             Outcome: self._ended,
         }
-
-    def see(self, event: Event) -> None:
-        """Take the next event of the journal."""
-        handler = self._handlers.get(event.__class__)
-        if handler is not None:
-            handler(event)
 
     def carry_over(self, old: WindowEvents) -> None:
         """Take over the orders that another remembers."""

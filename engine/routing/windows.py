@@ -32,12 +32,13 @@ from bisect import bisect_left, bisect_right
 from typing import Any
 
 from engine.backends.filters import Keeps, clamp, filter_function
-from engine.journal.events import Checkpoint, Event
+from engine.journal.events import Checkpoint
 from engine.language.model import Binding, Constant, Window
 from engine.language.printer import print_value
 from engine.language.rulebook import Rulebook, counting_lines, digest
 from engine.language.types import NumberType, Value
 from engine.routing.known import VENUE
+from engine.routing.views import Handlers, View
 from engine.routing.window_events import SUPPLIED, WindowEvents, check_supplied
 
 _SMALLEST_BITS = 1074
@@ -189,7 +190,7 @@ class _Counted:
         return TimeWindow(length_ms, divisor)
 
 
-class Windows:
+class Windows(View):
     """The windows of a rulebook, over the events of a journal.
 
     Raises:
@@ -214,13 +215,7 @@ class Windows:
         }
         self._scopes: dict[str, dict[str, Store]] = {}
         self._events = WindowEvents(self._count)
-
-    def see(self, event: Event) -> None:
-        """Take the next event of the journal."""
-        if isinstance(event, Checkpoint):
-            self._restored(event)
-        else:
-            self._events.see(event)
+        self.handlers: Handlers = {**self._events.handlers, Checkpoint: self._restored}
 
     def facts(self, scope: str, now_ms: int) -> dict[str, float]:
         """The facts of the group `windows` that are counted, for a symbol or for `VENUE`; 0 where nothing happened."""
@@ -246,6 +241,20 @@ class Windows:
             for each in self._counted
             if any(self._key(each.name, scope) not in (None, old._key(each.name, scope)) for scope in scopes)
         ]
+
+    def use(self, rulebook: Rulebook) -> list[str]:
+        """Count by another rulebook from here on; returns the facts whose windows begin anew (`carry_over`).
+
+        Raises:
+            LoadError: if it declares events that the router does not tell of; then nothing changes.
+
+        """
+        fresh = Windows(rulebook)
+        begun = fresh.carry_over(self)
+        for name in ("_symbols", "_counted", "_by_kind", "_of_symbol", "_of_venue", "_nothing", "_scopes"):
+            setattr(self, name, getattr(fresh, name))  # what has been seen of events, and who is told, stays
+        self.changes += 1
+        return begun
 
     def checkpoint(self) -> dict[str, dict[str, Any]]:
         """What a `Checkpoint` keeps of it: by scope and fact, the entries and what they count."""

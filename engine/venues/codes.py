@@ -43,6 +43,9 @@ _BY_CODE: dict[int, Refusal] = {
     429: "rate_limit",
 }
 
+HELD_BACK = 429
+"""The code of a request that was never sent, because the venue had just asked for a rest."""
+
 _NOT_EXECUTED = ("service unavailable", "internal error; unable to process")
 
 

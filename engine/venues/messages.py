@@ -59,6 +59,11 @@ class Query(msgspec.Struct, frozen=True, tag_field="request", tag="query"):
 Request: TypeAlias = Place | Cancel | Query
 
 
+def asked_of(request: Request) -> Asked:
+    """What its answer will say was asked."""
+    return "place" if isinstance(request, Place) else "cancel" if isinstance(request, Cancel) else "query"
+
+
 class Accepted(msgspec.Struct, frozen=True, tag_field="message", tag="accepted"):
     """The venue did what was asked: the order was placed, was cancelled, or is as described."""
 

@@ -180,6 +180,9 @@ class PaperVenue:
         heappush(self._flights, _Flight(arrives_ms, self._number(), request, fate))
         self._first_arrival_ms = self._flights[0].arrives_ms
 
+    def set_clock(self, now_ms: int) -> None:
+        """Its time is the market's, and requests bear none."""
+
     def next_ms(self) -> int | None:
         """When there may be something to `receive`: the next message, or the answer to a request on its way."""
         earliest = self._messages[0][0] if self._messages else None

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 from engine.market import Event
 from engine.venues.errors import ConnectError, reason_of
-from engine.venues.messages import Accepted, Asked, Cancel, Message, Place, Rejected, Request, Unknown
+from engine.venues.messages import Accepted, Asked, Message, Rejected, Request, Unknown, asked_of
 from engine.venues.rules import SymbolRules
 from engine.venues.wire import (
     FRAME_LIMIT,
@@ -99,6 +99,8 @@ class RemoteVenue:
     def __init__(
         self, host: str, port: int, client: str, backoff: Backoff, sleep: Callable[[float], Awaitable[None]]
     ) -> None:
+        self.connections = 0
+        """How often a connection was made: each time after the first, what the venue said in between was missed."""
         self.problem = ""
         """Why the last attempt to connect failed, or the last connection was closed; empty while there is one."""
         self._host = host
@@ -211,6 +213,9 @@ class RemoteVenue:
         self._unanswered[asking] += 1
         link.write(request)
 
+    def set_clock(self, now_ms: int) -> None:
+        """Its time is the venue's already, and requests bear none."""
+
     def next_ms(self) -> int | None:
         """When the first message that waits here left the venue; None without one. What is to come nobody knows."""
         return self._messages[0][0] if self._messages else None
@@ -274,6 +279,7 @@ class RemoteVenue:
 
     def _begin(self, link: _Link, welcome: Welcome, histories: Mapping[str, History]) -> None:
         """A connection stands, and its frames follow."""
+        self.connections += 1
         self._link = link
         self._welcome = welcome
         self._histories = histories
@@ -378,8 +384,7 @@ async def read_truth(host: str, port: int, timeout_s: float = 30.0) -> Truth:
 
 
 def _asking(request: Request) -> _Asking:
-    asked: Asked = "place" if isinstance(request, Place) else "cancel" if isinstance(request, Cancel) else "query"
-    return _Asking(asked, request.client_id)
+    return _Asking(asked_of(request), request.client_id)
 
 
 def _no_answer(host: str, port: int) -> ConnectError:

@@ -21,7 +21,16 @@ class Venue(Protocol):
         """For journals and people, such as `paper`."""
 
     def send(self, request: Request, now_ms: int) -> None:
-        """Hand a request over; returns at once and never raises for what the venue may have against it."""
+        """Hand a request over; returns at once and never raises for what the venue may have against it.
+
+        What was handed over and has not left when the venue asks for a rest (429, 418, 403) is rejected with that code
+        and what is left of the wait, and does not leave: one gate for the whole venue, here as in the router.
+        """
+
+    def set_clock(self, now_ms: int) -> None:
+        """The venue said that our clock is off (-1021, -5028): go by its own, for every request handed over from now
+        on. Returns at once. Nothing to do for a venue whose requests bear no time.
+        """
 
     def next_ms(self) -> int | None:
         """When the next message is due, in the venue's time; None while nothing is on its way, or nobody can know."""

@@ -17,10 +17,10 @@ from engine.journal.events import Decided, Event
 from engine.journal.reader import read
 from engine.market import Choice, Feed, MarketFiles, Quote, Trade, WarmUp
 from engine.market import Event as MarketEvent
-from engine.routing.session import Ending
+from engine.routing.sessions.session import Ending
+from engine.routing.sessions.source import MarketSource, open_market
+from engine.routing.sessions.start import JOURNAL, Running, SessionOptions, open_embedded
 from engine.routing.shape import SessionShape
-from engine.routing.source import MarketSource, open_market
-from engine.routing.start import JOURNAL, Running, SessionOptions, open_embedded
 
 START_MS = 1_700_000_040_000
 """A whole minute."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from engine import load
 from engine.book import Book
@@ -94,12 +94,16 @@ class SpyVenue(PaperVenue):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.sent: list[tuple[int, Request]] = []
+        self.sent: list[tuple[int, Request | Literal["set_clock"]]] = []
         self.said: list[Message] = []
 
     def send(self, request: Request, now_ms: int) -> None:
         self.sent.append((now_ms, request))
         super().send(request, now_ms)
+
+    def set_clock(self, now_ms: int) -> None:
+        self.sent.append((now_ms, "set_clock"))
+        super().set_clock(now_ms)
 
 
 class Scene:

@@ -106,8 +106,10 @@ def slow_acks(count: int, latency_ms: int) -> list[Event]:
     return [event for at in orders for event in (planned(*at), accepted(at[0] + latency_ms, at[1]))]
 
 
-def fallbacks(count: int) -> list[Event]:
-    return [ended(START + number, f"i{number}", fallback=True) for number in range(count)]
+def fallbacks(count: int, *symbols: str) -> list[Event]:
+    """Fallbacks one after the other, of symbols in turn."""
+    of = symbols or (BTC,)
+    return [ended(START + each, f"i{each}", of[each % len(of)], fallback=True) for each in range(count)]
 
 
 def refusals(count: int, symbol: str = BTC) -> list[Event]:
@@ -117,11 +119,11 @@ def refusals(count: int, symbol: str = BTC) -> list[Event]:
 
 REJECTS = int(float(VALUES["breaker.open_at_rejects"]))
 FALLBACKS = int(float(VALUES["breaker.open_at_fallbacks"]))
+VENUE_FALLBACKS = int(float(VALUES["breaker.open_venue_at_fallbacks"]))
 SLOW = int(float(VALUES["breaker.open_at_slow_acks"]))
 SLOW_MS = int(float(VALUES["quality.degraded_ack_ms"]))
 CAUSES = [
     pytest.param(refusals(REJECTS - 1), refusals(REJECTS), "breaker.rejects", id="rejects"),
-    pytest.param(fallbacks(FALLBACKS - 1), fallbacks(FALLBACKS), "breaker.fallbacks", id="fallbacks"),
     pytest.param(slow_acks(SLOW - 1, SLOW_MS), slow_acks(SLOW, SLOW_MS), "breaker.slow_acks", id="slow acks"),
     pytest.param(slow_acks(SLOW, SLOW_MS - 1), slow_acks(SLOW, SLOW_MS), "breaker.slow_acks", id="quick acks"),
 ]
@@ -145,6 +147,29 @@ def test_a_cause_opens_the_breakers_of_its_symbol_and_of_the_venue(
     assert desk.look(now_ms, 0.1, ETH) == []
     assert desk.breakers.pauses(BTC) is True
     assert desk.breakers.pauses(ETH) is True, "the venue's breaker guards every symbol"
+
+
+def test_a_row_of_fallbacks_opens_the_breaker_of_its_symbol() -> None:
+    assert Desk().see(*fallbacks(FALLBACKS - 1)).look(START + 100) == []
+    moves = Desk().see(*fallbacks(FALLBACKS)).look(START + 100)
+    assert [(moved.scope, moved.rule) for moved in moves] == [(BTC, "breaker.fallbacks")]
+
+
+def test_a_row_of_fallbacks_of_many_symbols_opens_the_venues_when_it_is_long() -> None:
+    """A short one comes by chance, the sooner the more symbols there are."""
+    many = [f"S{number}USDT" for number in range(VENUE_FALLBACKS)]
+    assert VENUE_FALLBACKS > FALLBACKS
+    assert Desk().see(*fallbacks(VENUE_FALLBACKS - 1, *many)).look(START + 100, 0.1, *many, VENUE) == []
+    desk = Desk().see(*fallbacks(VENUE_FALLBACKS, *many))
+    moves = desk.look(START + 100, 0.1, *many, VENUE)
+    assert [(moved.scope, moved.rule) for moved in moves] == [(VENUE, "breaker.venue_fallbacks")]
+    assert desk.breakers.pauses(many[0]) is True
+
+
+def test_an_attempt_of_any_symbol_that_ends_as_maker_ends_the_venues_row() -> None:
+    desk = Desk().see(*fallbacks(VENUE_FALLBACKS - 1, BTC, ETH), ended(START + 50, "m", "SOLUSDT"))
+    desk.see(*fallbacks(FALLBACKS, "XRPUSDT"))
+    assert desk.look(START + 100, 0.1, VENUE) == []
 
 
 def test_a_silent_feed_opens_beyond_its_limit() -> None:
@@ -299,7 +324,7 @@ def test_each_half_opening_asks_for_a_trial_of_its_own() -> None:
 
 
 def test_a_row_of_fallbacks_that_opened_a_breaker_does_not_open_it_again() -> None:
-    desk = Desk().see(*fallbacks(FALLBACKS))
+    desk = Desk().see(*fallbacks(VENUE_FALLBACKS))
     desk.look(START + 10)
     now_ms = START + 10 + OPEN_MS
     assert [moved.state for moved in desk.look(now_ms)] == ["half_open", "half_open"]

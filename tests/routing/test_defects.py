@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from engine.journal.events import CancelPlanned, Heard, OrderPlanned, Outcome, Worked
-from engine.routing.metrics import Metrics
+from engine.routing.evidence.metrics import Metrics
 from engine.venues.faults import RequestFault, Script
 from tests.routing.scene import Scene, client_id
 

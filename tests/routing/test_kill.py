@@ -25,7 +25,7 @@ import pytest
 from engine.journal.events import Event, Heard, IntentReceived, OrderPlanned, Outcome, Routed, SessionStarted
 from engine.journal.reader import read, verify
 from engine.routing.account import Account
-from engine.routing.files import LINE_FILES, ROUTE_DECISIONS, ROUTER_METRICS
+from engine.routing.evidence.files import LINE_FILES, ROUTE_DECISIONS, ROUTER_METRICS
 from engine.venues.messages import Fill
 from engine.venues.remote import Truth, read_truth
 from tests.conftest import ROOT

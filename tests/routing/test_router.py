@@ -23,12 +23,13 @@ from engine.journal.events import (
     QueryPlanned,
     Worked,
 )
-from engine.routing.intents import read_request
+from engine.routing.intents import CancelIntent, Intent, read_request
 from engine.venues.faults import Script
-from engine.venues.messages import Accepted, Cancel, Fill, Place, Query, Unknown, Update
+from engine.venues.messages import Accepted, Cancel, Fill, Place, Query, Rejected, Request, Unknown, Update
 from tests.routing.scene import RULES, SYMBOL, Scene, client_id
 
 FIRST, SECOND = client_id("i-1", 1), client_id("i-1", 2)
+MARKET_BUY = {"side": "buy", "qty": 0.01, "order_type": "market", "maker_requested": False, "reduce_only": False}
 
 
 def places(scene: Scene) -> list[Place]:
@@ -466,6 +467,99 @@ def test_a_rate_limit_stops_everything_and_cancels_go_first() -> None:
     after = [request for _, request in scene.venue.sent[before:]]
     assert isinstance(after[0], Cancel)
     assert [type(request) for request in after].count(Place) == 2
+
+
+@pytest.mark.parametrize("code", [429, 418, 403, -1003])
+def test_what_has_not_left_yet_when_the_venue_asks_for_a_rest_does_not_leave(code: int) -> None:
+    """Several things are decided on in one step, and leave together at its end."""
+    scene = Scene()
+    resting = scene.send("buy", 0.01)
+    scene.wait(200)
+    first = scene.send("buy", 0.01, maker_requested=False)
+    before = len(scene.venue.sent)
+    for number in range(3):
+        scene.router.on_request(Intent(f"entry {number}", SYMBOL, MARKET_BUY), scene.now_ms)
+    exit_facts = {**MARKET_BUY, "side": "sell", "reduce_only": True}
+    scene.router.on_request(Intent("exit", SYMBOL, exit_facts), scene.now_ms)
+    scene.router.on_request(CancelIntent(resting, "cancelled"), scene.now_ms)
+    refusal = Rejected(scene.now_ms, client_id(first, 1), "place", code, "Too many requests.", retry_after_ms=3_000)
+    scene.router.on_message(refusal, scene.now_ms)
+    scene.router.commit()
+    scene.wait(2_990)
+    assert len(scene.venue.sent) == before
+    scene.wait(20)
+    kinds = [
+        "exit" if isinstance(request, Place) and request.reduce_only else type(request).__name__
+        for _, request in scene.venue.sent[before:]
+    ]
+    assert kinds[:2] == ["Cancel", "exit"]
+    assert kinds[2:] == ["Place"] * 3
+    held = [error for error in scene.of(OrderError) if "not sent" in error.text]
+    assert {error.error for error in held} == {"rate_limit"}
+    assert len(held) == 5
+
+
+def test_of_what_leaves_at_once_cancels_leave_first_and_then_exits() -> None:
+    scene = Scene()
+    resting = scene.send("buy", 0.01)
+    scene.wait(200)
+    before = len(scene.venue.sent)
+    scene.router.on_request(Intent("entry", SYMBOL, MARKET_BUY), scene.now_ms)
+    scene.router.on_request(Intent("exit", SYMBOL, {**MARKET_BUY, "side": "sell", "reduce_only": True}), scene.now_ms)
+    scene.router.on_request(CancelIntent(resting, "cancelled"), scene.now_ms)
+    scene.router.commit()
+    left = [request for _, request in scene.venue.sent[before:]]
+    assert [type(request) for request in left] == [Cancel, Place, Place]
+    assert [request.reduce_only for request in left if isinstance(request, Place)] == [True, False]
+
+
+def test_where_a_quote_comes_as_the_gate_opens_cancels_and_exits_still_go_first() -> None:
+    scene = Scene()
+    resting = scene.send("buy", 0.01)
+    scene.wait(200)
+    entry = scene.send("buy", 0.01)
+    refusal = Rejected(scene.now_ms, client_id(entry, 1), "place", 429, "Too many requests.", retry_after_ms=3_000)
+    scene.router.on_message(refusal, scene.now_ms)
+    scene.cancel(resting)
+    before = len(scene.venue.sent)
+    scene.now_ms += 3_000
+    scene.quote(60000.0, 60000.2)
+    scene.router.on_time(scene.now_ms)
+    scene.router.commit()
+    assert [type(request) for _, request in scene.venue.sent[before:]] == [Cancel, Place]
+
+
+@pytest.mark.parametrize(("asked", "kind"), [("place", Place), ("cancel", Cancel), ("query", Query)])
+def test_where_the_clock_is_off_it_is_set_by_the_venue_before_anything_else_is_sent(
+    asked: str, kind: type[Request]
+) -> None:
+    """-1021 and -5028: setting it, and one more try."""
+    scripts = {
+        "place": Script(place=("clock",)),
+        "cancel": Script(cancel=("clock",)),
+        "query": Script(place=("timeout",), query=("clock",)),
+    }
+    scene = Scene(scripts={FIRST: scripts[asked]})
+    scene.send("buy", 0.01)
+    scene.wait(6_000)
+    scene.cancel("i-1")
+    scene.wait(6_000)
+    (set_at,) = [place for place, (_, request) in enumerate(scene.venue.sent) if request == "set_clock"]
+    before = [request for _, request in scene.venue.sent[:set_at]]
+    assert isinstance(before[-1], kind)
+    assert isinstance(scene.venue.sent[set_at + 1][1], kind)
+    assert scene.outcome.reason == "cancelled"
+    assert not scene.venue.open_orders()
+
+
+def test_a_clock_that_stays_off_is_given_up_after_one_more_try_each_time_an_order_was_taken_in_between() -> None:
+    scripts = {client_id("i-1", leg): Script(place=("clock",)) for leg in range(1, 9)}
+    scene = Scene(scripts={**scripts, FIRST: Script(place=("unavailable",))})
+    scene.send("buy", 0.01)
+    scene.wait(5_000)
+    makers = [order for order in scene.orders if order.role == "maker"]
+    assert len(makers) == 3, "busy, the clock, and once more"
+    assert sum(request == "set_clock" for _, request in scene.venue.sent) >= 2
 
 
 def test_not_executed_is_sent_again_later_and_later_and_then_given_up() -> None:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from rich.console import Console
 
-from engine.routing.contract import RouterHealth
-from engine.routing.errors import ViewError
-from engine.routing.files import ContractFiles
-from engine.routing.health_pages import lasting, one_symbol, print_health
-from engine.routing.state_files import read_state
-from engine.routing.story_pages import print_events
-from tests.routing.test_story import long_journal
-from tests.routing.view_pages import CASES, GOLDEN, WIDTHS, golden_file, page, troubled
-from tests.routing.written import NOW_MS, Written, order, route
+from engine.routing.evidence.contract import RouterHealth
+from engine.routing.evidence.costs import PARTS, CostTotals
+from engine.routing.evidence.errors import ViewError
+from engine.routing.evidence.files import ContractFiles
+from engine.routing.evidence.health_pages import lasting, one_symbol, print_health
+from engine.routing.evidence.state_files import read_state, state_age_s
+from engine.routing.evidence.story_pages import print_events
+from engine.routing.evidence.why import why
+from engine.routing.evidence.why_pages import print_why
+from tests.routing.evidence.test_story import long_journal
+from tests.routing.view_pages import CASES, GOLDEN, WIDTHS, console, golden_file, page, troubled, vetoed
+from tests.routing.written import BTC, NOW_MS, Written, order, route, shipped
 
 
 @pytest.mark.parametrize("columns", WIDTHS)
@@ -44,6 +49,68 @@ def test_stale_data_look_stale_without_colours() -> None:
     assert "(0.62)" in text
     assert "figures in parentheses are" in text
     assert "STALE" in page("health_stale", 80)
+
+
+def _health(age_s: float | None, **breaker: object) -> str:
+    """The page of all symbols at 80 columns; `breaker` says what is otherwise about the one that moved."""
+    health = msgspec.json.decode(troubled().snapshot(NOW_MS).views["router_health"], type=RouterHealth)
+    symbols = [
+        replace(
+            line,
+            breakers=[replace(held, **breaker) if held.state == "open" and breaker else held for held in line.breakers],
+        )
+        for line in health.symbols
+    ]
+    stream = io.StringIO()
+    print_health(console(80, stream), replace(health, symbols=symbols, per_symbol=symbols), age_s)
+    return stream.getvalue()
+
+
+def test_a_page_says_how_old_its_snapshot_is_and_that_its_ages_are_as_of_that() -> None:
+    text = " ".join(_health(12.0).split())
+    assert "11:40:00 UTC, written 12 s ago tick 1" in text
+    assert "ages are as of the snapshot" in text
+    assert "how old that was at the snapshot" in text
+    assert "renews" not in text
+
+
+def test_a_snapshot_that_nobody_renews_looks_stale_as_a_whole() -> None:
+    text = " ".join(_health(7200.0).split())
+    assert "written 2.0 h ago, STALE" in text
+    assert "no session renews it: by now all of it is 2.0 h older than it says" in text
+
+
+def test_the_age_of_a_snapshot_is_that_of_its_file(tmp_path: Path) -> None:
+    assert state_age_s(tmp_path, lambda: 1_000.0) is None
+    path = tmp_path / "state" / "router_health.json"
+    path.parent.mkdir()
+    path.touch()
+    os.utime(path, (940.0, 940.0))
+    assert state_age_s(tmp_path, lambda: 1_000.0) == 60.0
+    assert state_age_s(tmp_path, lambda: 900.0) == 0.0, "a clock that was set back"
+
+
+@pytest.mark.parametrize("columns", [66, 80])
+def test_no_number_of_a_long_day_is_cut_where_vetoes_are_counted(columns: int) -> None:
+    answer = why(vetoed().events, BTC, book_of=lambda *_: shipped("prod"))
+    for number, look in enumerate(answer.ranked):
+        look.rule = f"hard_gates.maker_qty_above_admitted_{number}"
+        look.vetoed, look.alone = 1_234_567, 1_034_567
+        look.cost = CostTotals(1, 1e10, dict.fromkeys(PARTS, -12_345_678.9 / len(PARTS)))
+    stream = io.StringIO()
+    print_why(console(columns, stream), answer)
+    table = stream.getvalue().partition("veto rule")[2]
+    for shown in ("1,234,567", "1,034,567", "-12.35", "-12,345,678.90"):
+        assert shown in table
+    assert max(map(len, stream.getvalue().splitlines())) <= columns
+
+
+def test_a_half_open_breaker_says_whether_makers_wait_for_its_trial() -> None:
+    """The gate that keeps them out is called `breaker_open`."""
+    waiting = _health(12.0, state="half_open", pauses=True)
+    assert "trial out 12 s" in waiting
+    assert "as if it were open" in " ".join(waiting.split())
+    assert "half open 12 s" in _health(12.0, state="half_open", pauses=False)
 
 
 def test_stale_data_are_red_as_well() -> None:

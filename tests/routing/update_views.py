@@ -1,8 +1,8 @@
 """Write schemas and golden pages anew, on purpose: `python -m tests.routing.update_views`, then read the diff."""
 
 from engine.analysis.schemas import write_schemas
-from engine.routing.contract import schemas
-from tests.routing.test_contract import PUBLISHED
+from engine.routing.evidence.contract import schemas
+from tests.routing.evidence.test_contract import PUBLISHED
 from tests.routing.view_pages import CASES, GOLDEN, WIDTHS, golden_file, page
 
 

@@ -11,15 +11,15 @@ import msgspec
 from rich.console import Console
 
 from engine.journal.events import BreakerMoved, Tuned
-from engine.routing.contract import ExecutionHealth, RouterHealth
-from engine.routing.health import Health
-from engine.routing.health_pages import print_execution, print_health
-from engine.routing.story import story
-from engine.routing.story_pages import print_events, print_story
-from engine.routing.why import why
-from engine.routing.why_pages import print_why
-from tests.routing.test_story import long_journal
-from tests.routing.test_why import resting
+from engine.routing.evidence.contract import ExecutionHealth, RouterHealth
+from engine.routing.evidence.health import Health
+from engine.routing.evidence.health_pages import print_execution, print_health
+from engine.routing.evidence.story import story
+from engine.routing.evidence.story_pages import print_events, print_story
+from engine.routing.evidence.why import why
+from engine.routing.evidence.why_pages import print_why
+from tests.routing.evidence.test_story import long_journal
+from tests.routing.evidence.test_why import resting
 from tests.routing.written import (
     BTC,
     DOGE,
@@ -144,7 +144,7 @@ def vetoed() -> Written:
 
 def _health(page: Console) -> None:
     made = troubled().snapshot(NOW_MS).views["router_health"]
-    print_health(page, msgspec.json.decode(made, type=RouterHealth), now=NOW_MS / 1000 + 700)
+    print_health(page, msgspec.json.decode(made, type=RouterHealth), age_s=700.0)
 
 
 def _execution(number: int) -> Callable[[Console], None]:
@@ -152,7 +152,7 @@ def _execution(number: int) -> Callable[[Console], None]:
         views = troubled().snapshot(NOW_MS).views
         health = msgspec.json.decode(views["router_health"], type=RouterHealth)
         execution = msgspec.json.decode(views["execution_health"], type=ExecutionHealth)
-        print_execution(page, health, execution.symbols[number])
+        print_execution(page, health, execution.symbols[number], 12.0)
 
     return show
 

@@ -25,7 +25,7 @@ from engine.journal.events import (
     SessionStarted,
     Snapshot,
 )
-from engine.routing.health import Health
+from engine.routing.evidence.health import Health
 from engine.venues.messages import Accepted, Fill, Kind, Rejected, Side
 
 NOW_MS = 1_723_117_200_000

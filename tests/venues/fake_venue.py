@@ -52,6 +52,9 @@ class FakeVenue:
             if request.client_id not in self._silent:
                 heapq.heappush(self._due, (now_ms + self._latency_ms, next(self._number), message))
 
+    def set_clock(self, now_ms: int) -> None:
+        """Requests bear no time."""
+
     def next_ms(self) -> int | None:
         return self._due[0][0] if self._due else None
 

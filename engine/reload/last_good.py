@@ -1,0 +1,175 @@
+"""Which rulebook ran last and was good, for a start with files that are broken.
+
+    logs/reload/last_good.json    {"v": 1, "profiles": {"prod": {"version": …, "sources": …, "at_ms": …}}}
+
+The rulebook itself lies in a store by its content (`logs/rulebooks/`), handed in as a `Store`; here stand only the
+names to ask it for. A start that has to do without the files says so loudly: `StartedOn.last_good` holds what was wrong
+with them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import msgspec
+
+from engine.book import Backend, Book
+from engine.language.findings import Finding, Severity, SluiceError, Span, one_line
+from engine.language.load import Files
+from engine.language.rulebook import Rulebook
+from engine.reload.disk import write_whole
+from engine.reload.errors import ReloadError
+from engine.reload.pipeline import Accepted, Pipeline, Refused
+
+RELOAD = Path("reload")
+"""The folder of what reloading remembers, inside `logs/`."""
+
+_FILE = "last_good.json"
+_WHOLE = Span(".", 1, 1, 1, 2)
+
+
+class Store(Protocol):
+    """Keeps rulebooks by their content."""
+
+    def keep(self, files: Files, rulebook: Rulebook) -> object:
+        """Keep the files that a rulebook was loaded from. Raises `SluiceError` if it cannot."""
+        ...
+
+    def open(self, version: str, sources: str, profile: str, backend: Backend = ...) -> Book:
+        """A rulebook that was kept. Raises `SluiceError` where there is none, or what was kept is not what it was."""
+        ...
+
+
+class GoodRulebook(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Names of a rulebook that ran."""
+
+    version: str
+    sources: str
+    at_ms: int
+    """When it was put in force, milliseconds since 1970 UTC."""
+    origin: str = ""
+    """Where it came from: a folder, or an address."""
+    sequence: int | None = None
+    """Of its bundle, where it came in one."""
+    digest: str = ""
+    """Of its bundle."""
+
+
+class Highest(msgspec.Struct, frozen=True):
+    """The bundle of the highest sequence that ran: older ones are refused, whatever runs meanwhile."""
+
+    sequence: int
+    digest: str
+
+
+class _Document(msgspec.Struct, frozen=True):
+    v: Literal[1]
+    profiles: dict[str, GoodRulebook]
+    highest: dict[str, Highest] = {}
+
+
+class LastGood:
+    """What is remembered in one `logs` folder."""
+
+    def __init__(self, logs: Path) -> None:
+        self.path = logs / RELOAD / _FILE
+
+    def remember(self, profile: str, good: GoodRulebook) -> None:
+        """Remember what runs now.
+
+        Raises:
+            ReloadError: if it cannot be written; and for a file that is none, since with it the sequences are lost.
+
+        """
+        held = self._read()
+        highest, before = dict(held.highest), held.highest.get(profile)
+        if good.sequence is not None and (before is None or good.sequence > before.sequence):
+            highest[profile] = Highest(good.sequence, good.digest)
+        document = _Document(1, {**held.profiles, profile: good}, highest)
+        try:
+            write_whole(self.path, msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise ReloadError(f"`{self.path}` cannot be written: {reason}", "make room, or free the folder") from error
+
+    def of(self, profile: str) -> GoodRulebook | None:
+        """What ran last under a profile; None where nothing did. Raises `ReloadError` for a file that is none."""
+        return self._read().profiles.get(profile)
+
+    def highest(self, profile: str) -> Highest | None:
+        """The bundle of the highest sequence that ran under a profile. Raises `ReloadError` for a file that is none."""
+        return self._read().highest.get(profile)
+
+    def _read(self) -> _Document:
+        try:
+            return msgspec.json.decode(self.path.read_bytes(), type=_Document)
+        except FileNotFoundError:
+            return _Document(1, {})
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+            told = one_line(str(getattr(error, "strerror", None) or error))
+            raise ReloadError(
+                f"`{self.path}` cannot be read: {told}",
+                "look at it: without it bundles of any sequence are taken; moved away, it is written anew",
+            ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class StartedOn:
+    """What a session begins with."""
+
+    book: Book
+    accepted: Accepted | None
+    """The verdict on the files, where they are what runs."""
+    refused: Refused | None = None
+    """What was wrong with the files, where the last good rulebook runs instead: to be said loudly, and often."""
+    last_good: GoodRulebook | None = None
+
+
+class ColdStartError(ReloadError):
+    """Nothing can run: the files were refused, and no earlier rulebook can stand in for them."""
+
+    def __init__(self, refused: Refused, why_no_other: str) -> None:
+        super().__init__(
+            f"the files are refused, and there is no last good rulebook: {refused.line}; {why_no_other}",
+            "correct the files: `sluice check` shows what is wrong",
+        )
+        self.findings = refused.findings
+
+
+def cold_start(files: Files, pipeline: Pipeline, remembered: LastGood, store: Store) -> StartedOn:
+    """Start on the files of a home, or where they are refused on the last rulebook that was good.
+
+    Raises:
+        ColdStartError: where the files are refused and nothing else is there.
+
+    """
+    verdict = pipeline.consider(files, None)
+    if isinstance(verdict, Accepted):
+        return StartedOn(verdict.book, verdict)
+    assert isinstance(verdict, Refused)  # without a running rulebook nothing is unchanged
+    try:
+        good = remembered.of(pipeline.profile)
+        book = store.open(good.version, good.sources, pipeline.profile, "compiled") if good is not None else None
+        unfit = list(pipeline.fit(book)) if book is not None and pipeline.fit is not None else []
+    except SluiceError as error:
+        raise ColdStartError(verdict, getattr(error, "message", str(error))) from error
+    if book is None:
+        raise ColdStartError(verdict, f"no rulebook of `{pipeline.profile}` ran here before")
+    if unfit:
+        raise ColdStartError(verdict, f"the last good one ({book.version}) cannot run this session: {unfit[0].message}")
+    return StartedOn(book.warm(), None, verdict, good)
+
+
+def standing_in(started: StartedOn) -> Finding | None:
+    """The finding of a start on the last good rulebook; None where the files run."""
+    if started.refused is None:
+        return None
+    return Finding(
+        "reload.last_good",
+        Severity.ERROR,
+        _WHOLE,
+        f"the files are refused, the last good rulebook {started.book.version} runs instead: {started.refused.line}",
+        "correct the files: what is saved is looked at at once",
+    )

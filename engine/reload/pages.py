@@ -1,0 +1,122 @@
+"""What decides, what was tried and what ran before, as people read it: `sluice status` and `sluice history`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from rich.console import Console
+from rich.text import Text
+
+from engine.printing import counted, print_wrapped, printable
+from engine.reload.history import Span
+from engine.reload.status import CandidateStatus, Status, is_running
+
+_LABEL, _TIME = 11, 19
+_BEGAN = {"start": "a session began", "last_good": "a session began on the last good rulebook"}
+
+
+def print_status(console: Console, status: Status, now_ms: int) -> None:
+    """The rulebook in force, the last change, and the candidate."""
+    runs = is_running(status)
+    head = Text.assemble((status.profile, "bold"), f" {status.version} {'decides' if runs else 'decided last'}")
+    console.print(head)
+    if not runs:
+        told = "without a word" if status.ended_ms is None else _ago(now_ms - status.ended_ms)
+        _line(console, "ended", f"no session runs: process {status.process} ended {told}", "bold yellow")
+    _line(console, "since", f"{_time(status.since_ms)} ({_ago(now_ms - status.since_ms)}){_by(status.who)}")
+    _line(console, "from", _origin(status, now_ms))
+    if status.last_good:
+        text = "the files were refused at the start: this is the last good rulebook"
+        _line(console, "WARNING", text, "bold red")
+    if status.watching:
+        _line(console, "WARNING", f"changes may go unnoticed: {status.watching}", "bold yellow")
+    attempt = status.attempt
+    if attempt is not None:
+        style = "bold red" if attempt.verdict == "refused" else ""
+        when = f"{attempt.verdict} {_ago(now_ms - attempt.at_ms)}"
+        # The line of a refusal is its first finding, which follows in full.
+        _line(console, "last change", when if attempt.findings else f"{when}: {attempt.line}", style)
+        for finding in attempt.findings:
+            text = f"{finding.place}: {finding.message} [{finding.code}]"
+            print_wrapped(console, Text(f"{'':<{_LABEL}}  {printable(text)}"), hanging=_LABEL + 4)
+            if finding.help:
+                print_wrapped(console, Text(f"{'':<{_LABEL}}    {printable(finding.help)}", "dim"), hanging=_LABEL + 6)
+        if attempt.timings_ms:
+            stages = ", ".join(f"{stage} {taken:g}" for stage, taken in attempt.timings_ms.items())
+            _line(console, "took (ms)", stages)
+    if status.candidate is not None:
+        _print_candidate(console, status.candidate)
+
+
+def _print_candidate(console: Console, candidate: CandidateStatus) -> None:
+    told = {
+        "shadow": "is tried beside it",
+        "partial": f"decides for {', '.join(candidate.symbols)}",
+        "ended": "is no longer tried",
+        "promoted": "took over",
+        "returned": "was taken back",
+    }.get(candidate.state, candidate.state)
+    reason = f": {candidate.reason}" if candidate.reason else ""
+    _line(console, "candidate", f"{candidate.profile} {candidate.version} {told}{reason}")
+    for name, value in candidate.facts.items():
+        _line(console, "", f"{name} {value:g}")
+    for title, counts in (("otherwise", candidate.by_name), ("by rule", candidate.by_rule)):
+        if counts:
+            _line(console, title, ", ".join(f"{name} {count}" for name, count in counts.items()))
+    for example in candidate.examples:
+        _line(console, "", f"for example {example}")
+
+
+def print_history(console: Console, spans: Sequence[Span], profile: str | None, *, runs: bool = True) -> None:
+    """One line a span, newest last. `runs`: whether a session still decides by the last one."""
+    if not spans:
+        console.print(Text(f"no rulebook {f'of {profile} ' if profile else ''}ran here yet"))
+        return
+    for span in spans:
+        entry = span.entry
+        open_end = "now" if runs and span is spans[-1] else "it was killed"
+        until = _time(span.until_ms) if span.until_ms is not None else open_end
+        made = f", {counted(span.decisions, 'decision')}" if span.decisions is not None else ""
+        head = Text.assemble(
+            f"{_time(entry.at_ms)} to {until:<{_TIME}}  ",
+            (f"{entry.profile} {entry.version}", "bold"),
+            f"  {entry.how}{made}",
+        )
+        print_wrapped(console, head, hanging=4)
+        told = f"{entry.changed or _BEGAN.get(entry.how, 'as it was')}{_by(entry.who)}"
+        print_wrapped(console, Text(f"    {printable(told)}", "dim"), hanging=6)
+
+
+def _origin(status: Status, now_ms: int) -> str:
+    text = status.origin
+    if status.sequence is not None:
+        text += f", bundle {status.sequence}"
+    if status.confirmed_ms is not None:
+        text += f", confirmed {_ago(now_ms - status.confirmed_ms)}"
+    return text
+
+
+def _line(console: Console, label: str, text: str, style: str = "") -> None:
+    print_wrapped(console, Text.assemble(f"{label:<{_LABEL}}  ", (printable(text), style)), hanging=_LABEL + 2)
+
+
+def _by(who: str) -> str:
+    return f", by {printable(who)}" if who else ""
+
+
+def _time(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _ago(elapsed_ms: int) -> str:
+    """A time that has passed, in its largest whole unit.
+
+    >>> _ago(90_000), _ago(400)
+    ('1 min ago', '0 s ago')
+    """
+    seconds = max(0, elapsed_ms) // 1000
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {unit} ago"
+    return f"{seconds} s ago"

@@ -1,0 +1,32 @@
+"""What proves the invariants of a candidate: the solver, with the files that the candidate is made of.
+
+In: the files of a home. Out: what a pipeline asks for a `ProofAnswer`. Z3 is the extra `prove`; without it nothing is
+proved, which the gate `proofs` takes for what it is: no prover, no proof, and nothing to refuse.
+"""
+
+from __future__ import annotations
+
+import functools
+from importlib.util import find_spec
+from pathlib import Path
+
+from engine.language.load import Files, Workspace
+from engine.language.rulebook import Rulebook
+from engine.reload.pipeline import ProofAnswer, Prove
+
+
+def prover(files: Files, timeout_s: float, cache: Path | None) -> Prove | None:
+    """What proves the invariants of a rulebook of these files; None where the solver is not installed."""
+    if find_spec("z3") is None:
+        return None
+    from engine.analysis.proofs.findings import findings_of  # noqa: PLC0415 - the extra `prove`
+    from engine.analysis.proofs.prove import prove  # noqa: PLC0415 - the extra `prove`
+
+    def answer(rulebook: Rulebook) -> ProofAnswer:
+        others = functools.cache(Workspace(files).rulebook)  # an invariant may compare with another profile
+        proofs = prove(rulebook.profile, others, timeout_s=timeout_s, cache=cache, loose_ends=False)
+        found = [verdict.status for verdict in proofs.verdicts]
+        counts = (found.count("proven"), found.count("refuted"), found.count("undecided"))
+        return ProofAnswer(*counts, findings=tuple(findings_of([proofs], others)))
+
+    return answer

@@ -1,0 +1,160 @@
+"""What a session decides by, and what became of the last change: a file that `sluice status` shows.
+
+logs/reload/status.json    written by the session at every verdict; a view, which nothing is rebuilt from
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import msgspec
+
+from engine.language.findings import Finding, one_line
+from engine.reload.disk import write_whole
+from engine.reload.errors import ReloadError
+from engine.reload.last_good import RELOAD
+from engine.reload.pipeline import Accepted, Refused, Unchanged, Verdict
+
+_FILE = "status.json"
+MOST_FINDINGS = 20
+"""Findings of a refusal that are written down."""
+
+
+class Noted(msgspec.Struct, frozen=True, kw_only=True):
+    """A finding, as far as a status shows it."""
+
+    code: str
+    place: str
+    message: str
+    help: str
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of one change."""
+
+    at_ms: int
+    verdict: str
+    """`accepted`, `refused` or `unchanged`."""
+    line: str
+    version: str | None = None
+    timings_ms: dict[str, float] = {}
+    findings: list[Noted] = []
+
+
+class CandidateStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A candidate, and how it differs from what is in force."""
+
+    state: str
+    """`shadow`, `partial`, `ended`, `promoted`, `returned`."""
+    profile: str
+    version: str
+    symbols: list[str] = []
+    """For which it decides."""
+    reason: str = ""
+    facts: dict[str, float] = {}
+    """What the policy `rollout` sees of it."""
+    by_name: dict[str, int] = {}
+    """Decisions that came out otherwise, by `policy.name`."""
+    by_rule: dict[str, int] = {}
+    examples: list[str] = []
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a session decides by."""
+
+    profile: str
+    version: str
+    sources: str
+    generation: int
+    since_ms: int
+    """When this rulebook was put in force."""
+    process: int
+    """Which decides."""
+    origin: str
+    """The home, or the address of the bundles."""
+    who: str = ""
+    host: str = ""
+    """Where the process is; empty where nobody said."""
+    ended_ms: int | None = None
+    """When the session ended in good order; None before that."""
+    last_good: bool = False
+    """Whether it stands in for files that were refused at the start."""
+    sequence: int | None = None
+    confirmed_ms: int | None = None
+    """When the address last said that this is what it has; None for a folder."""
+    watching: str = ""
+    """Why changes are noticed late or not at all; empty where all is well."""
+    attempt: Attempt | None = None
+    candidate: CandidateStatus | None = None
+
+
+def attempt_of(verdict: Verdict, at_ms: int) -> Attempt:
+    """What a status says of a verdict."""
+    timings: dict[str, float] = {stage: round(taken, 2) for stage, taken in verdict.timings_ms.items()}
+    match verdict:
+        case Accepted():
+            return Attempt(
+                at_ms=at_ms, verdict="accepted", line=verdict.line, version=verdict.book.version, timings_ms=timings
+            )
+        case Unchanged():
+            told = "the files say what runs"
+            return Attempt(at_ms=at_ms, verdict="unchanged", line=told, version=verdict.version, timings_ms=timings)
+        case Refused():
+            return Attempt(
+                at_ms=at_ms,
+                verdict="refused",
+                line=verdict.line,
+                version=verdict.version,
+                timings_ms=timings,
+                findings=[_noted(finding) for finding in verdict.findings[:MOST_FINDINGS]],
+            )
+
+
+def _noted(finding: Finding) -> Noted:
+    return Noted(code=finding.code, place=str(finding.span), message=finding.message, help=finding.help)
+
+
+def is_running(status: Status) -> bool:
+    """Whether a session still decides. One of another host is believed to, as long as it did not say that it ended."""
+    if status.ended_ms is not None:
+        return False
+    if status.host not in ("", socket.gethostname()):
+        return True
+    try:
+        os.kill(status.process, 0)  # sends nothing
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        pass
+    return True
+
+
+def write_status(logs: Path, status: Status) -> None:
+    """Write the status of a session. Raises `ReloadError` if it cannot be written."""
+    path = logs / RELOAD / _FILE
+    try:
+        write_whole(path, msgspec.json.format(msgspec.json.encode(status), indent=2) + b"\n")
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ReloadError(f"`{path}` cannot be written: {reason}", "make room, or free the folder") from error
+
+
+def read_status(logs: Path) -> Status:
+    """The status that a session wrote last.
+
+    Raises:
+        ReloadError: where there is none, and for a file that is none.
+
+    """
+    path = logs / RELOAD / _FILE
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Status)
+    except FileNotFoundError:
+        raise ReloadError(
+            f"there is no `{path}`", "`sluice run --reload` writes it; name its folder with --logs"
+        ) from None
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        told = one_line(str(getattr(error, "strerror", None) or error))
+        raise ReloadError(f"`{path}` cannot be read: {told}", "the next reload of a session writes it") from error

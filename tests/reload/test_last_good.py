@@ -1,0 +1,128 @@
+"""A start on broken files goes on with the last good rulebook, loudly; where there is none it is refused."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from engine.language.findings import Finding, Severity, Span
+from engine.reload.errors import ReloadError
+from engine.reload.last_good import ColdStartError, GoodRulebook, Highest, LastGood, StartedOn, cold_start, standing_in
+from engine.reload.pipeline import Accepted, Pipeline
+from engine.reload.read import read_home
+from engine.routing.evidence.rulebooks import Rulebooks
+from tests.reload.homes import PROFILE, VALUES, make_home, values
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return make_home(tmp_path / "home")
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> Path:
+    return tmp_path / "logs"
+
+
+def start(home: Path, logs: Path, pipeline: Pipeline | None = None) -> StartedOn:
+    store = Rulebooks(logs)
+    return cold_start(read_home(home).files, pipeline or Pipeline(PROFILE, keep=store.keep), LastGood(logs), store)
+
+
+def remember(started: StartedOn, logs: Path) -> None:
+    rulebook = started.book.rulebook
+    good = GoodRulebook(version=rulebook.version, sources=rulebook.sources_digest, at_ms=1)
+    LastGood(logs).remember(PROFILE, good)
+
+
+def test_good_files_are_what_runs(home: Path, logs: Path) -> None:
+    started = start(home, logs)
+    assert isinstance(started.accepted, Accepted)
+    assert started.refused is None
+    assert standing_in(started) is None
+
+
+def test_broken_files_start_on_the_last_good_rulebook_and_say_so(home: Path, logs: Path) -> None:
+    first = start(home, logs)
+    remember(first, logs)
+    (home / VALUES).write_text("profile: live\n")
+    started = start(home, logs)
+    assert (started.book.version, started.accepted) == (first.book.version, None)
+    assert started.book.rulebook.sources_digest == first.book.rulebook.sources_digest
+    said = standing_in(started)
+    assert said is not None
+    assert (said.code, said.severity) == ("reload.last_good", Severity.ERROR)
+    assert first.book.version in said.message
+    assert "profiles/live.yaml" in said.message
+
+
+def test_without_a_last_good_rulebook_there_is_no_start(home: Path, logs: Path) -> None:
+    (home / VALUES).write_text("profile: live\n")
+    with pytest.raises(ColdStartError, match="no rulebook of `live` ran here before") as refused:
+        start(home, logs)
+    assert refused.value.findings
+
+
+def test_a_rulebook_that_was_changed_on_disk_is_not_taken(home: Path, logs: Path) -> None:
+    remember(start(home, logs), logs)
+    (home / VALUES).write_text("profile: live\n")
+    [kept] = logs.glob("rulebooks/*/*/profiles/live.yaml")
+    kept.write_text(values(11))
+    with pytest.raises(ColdStartError, match="it was changed"):
+        start(home, logs)
+
+
+def test_a_last_good_rulebook_that_cannot_run_the_session_is_not_taken(home: Path, logs: Path) -> None:
+    remember(start(home, logs), logs)
+    (home / VALUES).write_text("profile: live\n")
+    unfit = Finding("x.y", Severity.ERROR, Span("policies/routing.yaml", 1, 1, 1, 2), "no `working`", "")
+    with pytest.raises(ColdStartError, match="no `working`"):
+        start(home, logs, Pipeline(PROFILE, fit=lambda _: [unfit]))
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"v": 2, "profiles": {}}', b'{"v": 1, "profiles": 7}', b"\xff\xfe"])
+def test_a_file_that_is_none_is_said(logs: Path, content: bytes) -> None:
+    remembered = LastGood(logs)
+    remembered.path.parent.mkdir(parents=True)
+    remembered.path.write_bytes(content)
+    with pytest.raises(ReloadError, match="cannot be read"):
+        remembered.of(PROFILE)
+    with pytest.raises(ReloadError, match="cannot be read"):  # or the highest sequence would be forgotten
+        remembered.remember(PROFILE, GoodRulebook(version="a", sources="b", at_ms=1))
+
+
+def test_profiles_are_remembered_apart(logs: Path) -> None:
+    remembered = LastGood(logs)
+    one = GoodRulebook(version="a", sources="b", at_ms=1)
+    two = GoodRulebook(version="c", sources="d", at_ms=2, origin="https://rules.example/x", sequence=7, digest="e")
+    remembered.remember("prod", one)
+    remembered.remember("testnet", two)
+    assert (remembered.of("prod"), remembered.of("testnet"), remembered.of("other")) == (one, two, None)
+
+
+def test_the_highest_sequence_stays_whatever_runs_later(logs: Path) -> None:
+    remembered = LastGood(logs)
+    for sequence, digest in ((7, "seven"), (9, "nine"), (8, "eight"), (None, "")):
+        good = GoodRulebook(version="a", sources="b", at_ms=1, sequence=sequence, digest=digest)
+        remembered.remember(PROFILE, good)
+    assert remembered.highest(PROFILE) == Highest(9, "nine")
+    latest = remembered.of(PROFILE)
+    assert latest is not None
+    assert latest.sequence is None
+
+
+def test_a_write_that_fails_leaves_the_old_file(logs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    remembered = LastGood(logs)
+    good = GoodRulebook(version="a", sources="b", at_ms=1)
+    remembered.remember(PROFILE, good)
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ReloadError, match="no space left on device"):
+        remembered.remember(PROFILE, GoodRulebook(version="c", sources="d", at_ms=2))
+    assert remembered.of(PROFILE) == good
+    assert [path.name for path in remembered.path.parent.iterdir()] == ["last_good.json"]
