@@ -74,6 +74,12 @@ $(VENV)/.run-stamp: requirements/run.txt $(VENV)/.build-stamp
 	@touch $@
 
 $(VENV)/.test-stamp: requirements/dev.txt $(VENV)/.build-stamp
+	@if ! command -v chromium >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "missing: chromium; installing $(DEBIAN_TEST)"; \
+		export DEBIAN_FRONTEND=noninteractive; \
+		apt-get update -qq && apt-get install -qq -y --no-install-recommends $(DEBIAN_TEST) \
+			|| echo "no browser: tests of the pages are skipped" >&2; \
+	fi
 	$(INSTALL) -r requirements/dev.txt
 	@touch $@
 
@@ -105,6 +111,7 @@ $(VENV)/.build-stamp: requirements/build.txt
 	@touch $@
 
 # What no lock can bring: Python with venv, and the compiler and headers that durable-rules is built with.
+DEBIAN_TEST := chromium # what tests of the pages drive
 DEBIAN := python3 python3-venv python3-dev gcc libc6-dev
 define LACKING
 import importlib.util, os, pathlib, shutil, sys, sysconfig

@@ -9,8 +9,10 @@ completion and the commands that need little stay fast.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
+import importlib.util
 import io
 import json
 import math
@@ -18,9 +20,11 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -29,23 +33,35 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
-from engine.home import InitError, find_home, find_logs, init_workspace
+from engine.home import InitError, find_cache, find_home, find_logs, init_workspace
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from engine.analysis.check import Proving
+    from engine.analysis.diff.report import Diff, FailOn
+    from engine.analysis.diff.weigh import Past
     from engine.analysis.request import RequestError
     from engine.analysis.tables import BadRow, Row
+    from engine.analysis.why_not.wish import Wish
     from engine.book import Backend, Book
     from engine.journal.writer import FsyncPolicy
     from engine.language.findings import LoadError
-    from engine.routing.source import MarketSource
+    from engine.language.rulebook import Rulebook
+    from engine.reload.pipeline import Gate
+    from engine.reload.requests import Action
+    from engine.routing.sessions.reloading import ReloadOptions
+    from engine.routing.sessions.source import MarketSource
     from engine.venues.faults import Faults
     from engine.venues.paper_book import Queue
+    from engine.web.logs import LogFormat
+    from engine.web.serve import Beside, ServeOptions
 
 FINE, FOUND, USAGE, CLOSED = 0, 1, 2, 141
 SIGNALLED = 128
 """Plus the number of a signal: the exit code of what it has ended."""
+_PROOF_TIMEOUT_S = 10.0
+"""For one question to the solver, where nothing else is said."""
 _UNMEASURED_COLUMNS = 120
 """The width of pages where neither a terminal nor COLUMNS says one."""
 
@@ -117,6 +133,7 @@ def _report_error(error: Exception, session: Session) -> int | None:
     from engine.journal.errors import JournalError
     from engine.language.findings import LoadError, SluiceError
     from engine.market.errors import MarketDataError, MarketError
+    from engine.reload.errors import BundleError
     from engine.routing.chain import MissingPolicyError
     from engine.routing.effectiveness import TelemetryError
     from engine.venues.errors import VenueError
@@ -124,6 +141,9 @@ def _report_error(error: Exception, session: Session) -> int | None:
     match error:
         case LoadError():
             _report_load(error, session)
+            return FOUND
+        case BundleError():
+            _report_request(RequestError(error.message, error.help), session)
             return FOUND
         case MarketDataError() | JournalError() | TelemetryError() | MissingPolicyError():
             placed = str(error).partition("\n")[0]
@@ -147,13 +167,18 @@ def _session(ctx: click.Context) -> Session:
 
 
 def _report_load(error: LoadError, session: Session) -> None:
+    from engine.analysis.diff.sides import SideError
     from engine.analysis.report import finding_json, print_findings
     from engine.language.load import read_files
 
     if session.as_json:
         session.print_json({"findings": [finding_json(finding) for finding in error.findings]})
         return
-    print_findings(session.console(stderr=True), error.findings, read_files(session.home).sources, session.home)
+    console = session.console(stderr=True)
+    if isinstance(error, SideError):
+        print_findings(console, error.findings, error.sources, home=None)
+        return
+    print_findings(console, error.findings, read_files(session.home).sources, session.home)
 
 
 def _report_request(error: RequestError, session: Session) -> None:
@@ -245,7 +270,7 @@ def _complete_profile(ctx: click.Context, _: click.Parameter, incomplete: str) -
 
 
 def _complete_type(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    from engine.routing.story import TYPES
+    from engine.routing.evidence.story import TYPES
 
     return [CompletionItem(name) for name in TYPES if name.startswith(incomplete)]
 
@@ -380,8 +405,8 @@ def _open_market(
 ) -> MarketSource:
     """The market that was asked for, or else the one there is."""
     from engine.market import Choice
+    from engine.routing.sessions.source import open_market
     from engine.routing.shape import SessionShape
-    from engine.routing.source import open_market
 
     if paths and generated:
         raise click.UsageError("market data and --generated exclude each other.")
@@ -404,6 +429,94 @@ def _logs(session: Session, given: Path | None) -> Path:
     return given or _given_before("logs") or find_logs(session.home)
 
 
+@dataclass(frozen=True)
+class ServerChoice:
+    """How a server was asked for."""
+
+    host: str
+    port: int
+    token_file: Path | None
+    names: tuple[str, ...]
+    log_format: LogFormat
+
+    def options(self, session: Session, logs: Path) -> ServeOptions:
+        """The options of the server; refused where the extra is not installed."""
+        from engine.analysis.request import require_extra
+
+        require_extra("nicegui", "web")
+        from engine.web.serve import ServeOptions
+
+        return ServeOptions(
+            home=session.home,
+            logs=logs,
+            host=self.host,
+            port=self.port,
+            token_file=self.token_file,
+            names=self.names,
+            log_format=self.log_format,
+            as_json=session.as_json,
+        )
+
+
+_SERVER_OPTIONS = (
+    click.option(
+        "--host", default="127.0.0.1", show_default=True, metavar="HOST", help="Where to listen; others need a token."
+    ),
+    click.option(
+        "--port",
+        type=click.IntRange(0, 65535),
+        default=7070,
+        show_default=True,
+        metavar="PORT",
+        help="The port to listen at; 0 for one that is free.",
+    ),
+    click.option(
+        "--token-file",
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="A file that holds the token. Default: SLUICE_TOKEN, if it is set.",
+    ),
+    click.option(
+        "--allow-host",
+        "names",
+        multiple=True,
+        metavar="NAME",
+        help="Answer for this host name, too; may be given several times.",
+    ),
+    click.option(
+        "--log-format",
+        type=click.Choice(["console", "json"]),
+        default="console",
+        show_default=True,
+        help="What is logged on standard error: text, or a JSON object a line with each event of note.",
+    ),
+)
+
+
+def server_options(function: Callable[..., int]) -> Callable[..., int]:
+    """What says where a server listens, and who may use it; the function gets it as `server`."""
+
+    @functools.wraps(function)
+    def packed(
+        session: Session,
+        host: str,
+        port: int,
+        token_file: Path | None,
+        names: tuple[str, ...],
+        log_format: LogFormat,
+        **arguments: Any,
+    ) -> int:
+        return function(session, server=ServerChoice(host, port, token_file, names, log_format), **arguments)
+
+    for option in reversed(_SERVER_OPTIONS):
+        packed = option(packed)
+    return packed
+
+
+_OF_A_SERVER = ("host", "port", "token_file", "names", "log_format")
+"""Options of `run` that only a server has."""
+
+
 def span_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """`--since` and `--until`, a span of a journal."""
     until = click.option("--until", "until_ms", type=_TIME, metavar="TIME", help="Only what was before.")
@@ -423,12 +536,55 @@ def sluice(home: Path | None) -> None:
     """
 
 
+def proving_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--timeout` and `--no-cache`, for what asks the solver."""
+    keep = click.option(
+        "--cache/--no-cache", default=True, help="Use answers of before where nothing changed. Default."
+    )
+    return solver_timeout(keep(function))
+
+
+def solver_timeout(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--timeout`, for what asks the solver."""
+    return click.option(
+        "--timeout",
+        "timeout_s",
+        type=click.FloatRange(min=0, min_open=True),
+        default=_PROOF_TIMEOUT_S,
+        show_default=True,
+        metavar="SECONDS",
+        help="How long the solver may take for one question.",
+    )(function)
+
+
+def _proving(timeout_s: float, *, cache: bool) -> Proving:
+    from engine.analysis.check import Proving
+    from engine.printing import Steps
+
+    return Proving(timeout_s, find_cache() / "proofs" if cache else None, Steps("proving", sys.stderr))
+
+
 @command("check", "Check profiles and everything they depend on.")
 @click.argument("profiles", metavar="[PROFILE]...", nargs=-1, shell_complete=_complete_profile)
 @click.option(
     "--format", "style", type=click.Choice(["text", "json", "github", "sarif"]), help="How to print. Default: text."
 )
-def check(session: Session, profiles: tuple[str, ...], style: str | None) -> int:
+@click.option(
+    "--prove/--no-prove",
+    default=True,
+    help="Prove the invariants and look for loose ends. On by default; needs the extra `prove`.",
+)
+@proving_options
+@click.option("--cross-check", "cross", is_flag=True, help="Hold the rules against a second engine, durable-rules.")
+def check(
+    session: Session,
+    profiles: tuple[str, ...],
+    style: str | None,
+    prove: bool,
+    timeout_s: float,
+    cache: bool,
+    cross: bool,
+) -> int:
     """Check profiles, by default all that run policies, and every file of the home.
 
     Prints each finding with its place and what helps, then a line for each profile. Errors and warnings fail the check,
@@ -439,7 +595,7 @@ def check(session: Session, profiles: tuple[str, ...], style: str | None) -> int
 
     if session.as_json and style not in (None, "json"):
         raise click.UsageError(f"--json and --format {style} exclude each other.")
-    report = check_home(session.home, profiles)
+    report = check_home(session.home, profiles, _proving(timeout_s, cache=cache) if prove else None, cross=cross)
     match style or ("json" if session.as_json else "text"):
         case "json":
             session.print_json(check_json(report))
@@ -450,6 +606,45 @@ def check(session: Session, profiles: tuple[str, ...], style: str | None) -> int
         case _:
             print_check(session.console(), report)
     return FOUND if report.failed else FINE
+
+
+@command("prove", "Prove the invariants of a profile, and look for loose ends.")
+@click.argument("profile", metavar="PROFILE", shell_complete=_complete_profile)
+@click.option("--all", "every", is_flag=True, help="List what holds, too.")
+@click.option("--format", "style", type=click.Choice(["text", "json"]), help="How to print. Default: text.")
+@proving_options
+def prove(session: Session, profile: str, every: bool, style: str | None, timeout_s: float, cache: bool) -> int:
+    """Prove the invariants of a profile for every input, and look for what it holds and nothing needs.
+
+    What does not hold is shown with an input that breaks it, decided by the interpreter. Undecided is not proven. Fails
+    if an invariant is refuted or undecided, or an end is loose.
+    """
+    from engine.analysis.request import require_extra, require_profile
+
+    if session.as_json and style == "text":
+        raise click.UsageError("--json and --format text exclude each other.")
+    require_profile(session.home, profile)
+    require_extra("z3", "prove")
+    from engine.analysis.proofs.findings import findings_of
+    from engine.analysis.proofs.pages import print_proofs, proofs_json
+    from engine.analysis.proofs.prove import prove as ask
+    from engine.analysis.report import print_findings
+    from engine.language.load import Workspace, read_files
+
+    workspace = Workspace(read_files(session.home))
+    rulebook = functools.cache(workspace.rulebook)
+    how = _proving(timeout_s, cache=cache)
+    proofs = ask(profile, rulebook, timeout_s=how.timeout_s, cache=how.cache, progress=how.progress)
+    if session.as_json or style == "json":
+        session.print_json(proofs_json(proofs, rulebook))
+        return FINE if proofs.clean else FOUND
+    console = session.console()
+    print_proofs(console, proofs, rulebook, every=every)
+    loose = [finding for finding in findings_of([proofs], rulebook) if not finding.code.startswith("invariant.")]
+    if loose:
+        console.print()
+        print_findings(console, loose, workspace.sources, session.home)
+    return FINE if proofs.clean else FOUND
 
 
 @command("decide", "Decide on facts, and say which rule decided.")
@@ -504,10 +699,22 @@ def decide(session: Session, profile: str, policy: str, backend: str, facts: str
 )
 @policy_option
 @click.option("--decision", "decision_id", metavar="ID", help="A decision of the journal, or the beginning of its id.")
+@click.option(
+    "--why-not",
+    "wish",
+    metavar="WISH",
+    help="Also say the smallest change that gives another decision: route=maker, offset_bps<=2.",
+)
 @logs_option
 @click.argument("facts", metavar="[FACTS]", type=click.Path(), required=False)
 def explain(
-    session: Session, profile: str | None, policy: str, decision_id: str | None, logs: Path | None, facts: str | None
+    session: Session,
+    profile: str | None,
+    policy: str,
+    decision_id: str | None,
+    wish: str | None,
+    logs: Path | None,
+    facts: str | None,
 ) -> int:
     """Explain a decision: every step, rule and condition with the values it saw.
 
@@ -523,7 +730,7 @@ def explain(
     if decision_id is not None:
         if facts is not None:
             raise click.UsageError("FACTS and --decision exclude each other.")
-        return _explain_journaled(session, decision_id, profile, _logs(session, logs))
+        return _explain_journaled(session, decision_id, profile, wish, _logs(session, logs))
     if profile is None or facts is None:
         ctx = click.get_current_context()
         missing = next(param for param in ctx.command.params if param.name == ("facts" if profile else "profile"))
@@ -534,19 +741,56 @@ def explain(
     first, second = next(rows, None), next(rows, None)
     several = second is not None
     console = session.console()
+    wished = _Wished.read(book, policy, wish)
 
     def show(row: Row) -> None:
         explanation = explain_facts(book, policy, row.facts)
         if session.as_json:
             number = {"row": int(row.place.rpartition(":")[2])} if several else {}
-            click.echo(json.dumps({**number, **explanation_json(explanation)}, allow_nan=False))
+            shown = {**number, **explanation_json(explanation), **wished.json(book, policy, row.facts)}
+            click.echo(json.dumps(shown, allow_nan=False))
         else:
             print_explanation(console, explanation, row.place if several else "")
+            wished.print(console, book, policy, row.facts)
 
     return _for_each(chain([row for row in (first, second) if row is not None], rows), show, several=several)
 
 
-def _explain_journaled(session: Session, decision_id: str, profile: str | None, logs: Path) -> int:
+@dataclass(frozen=True)
+class _Wished:
+    """What `--why-not` asks, if it was given."""
+
+    wish: Wish | None
+
+    @classmethod
+    def read(cls, book: Book, policy: str, text: str | None) -> _Wished:
+        if text is None:
+            return cls(None)
+        from engine.analysis.request import require_extra
+
+        require_extra("z3", "prove")
+        from engine.analysis.why_not.wish import read_wish
+
+        return cls(read_wish(book.policy(policy), text))
+
+    def json(self, book: Book, policy: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+        if self.wish is None:
+            return {}
+        from engine.analysis.why_not.ask import why_not
+        from engine.analysis.why_not.pages import why_not_json
+
+        return {"why_not": why_not_json(why_not(book, policy, facts, self.wish))}
+
+    def print(self, console: Console, book: Book, policy: str, facts: Mapping[str, Any]) -> None:
+        if self.wish is None:
+            return
+        from engine.analysis.why_not.ask import why_not
+        from engine.analysis.why_not.pages import print_why_not
+
+        print_why_not(console, why_not(book, policy, facts, self.wish), book.profile)
+
+
+def _explain_journaled(session: Session, decision_id: str, profile: str | None, wish: str | None, logs: Path) -> int:
     """Explain a decision that was made; one that would be another today is a finding."""
     from engine.analysis.explain import explain as explain_facts
     from engine.analysis.explain import explanation_json
@@ -554,20 +798,24 @@ def _explain_journaled(session: Session, decision_id: str, profile: str | None, 
     from engine.analysis.request import RequestError
     from engine.journal.events import Decided
     from engine.journal.reader import read
-    from engine.routing.listing import journal_in
-    from engine.routing.rulebooks import Rulebooks, decide_again, find_decision
+    from engine.routing.evidence.rulebooks import Rulebooks, decide_again, find_decision
+    from engine.routing.sessions.listing import journal_in
 
     event = find_decision(read(journal_in(logs), types=(Decided,)), decision_id)
     kept = decide_again(event, Rulebooks(logs))
     if profile not in (None, kept.book.profile):
         raise RequestError(f"it was decided under the profile `{kept.book.profile}`, not `{profile}`", "leave out -p")
     explanation = explain_facts(kept.book, event.policy, kept.facts)
+    wished = _Wished.read(kept.book, event.policy, wish)
     if session.as_json:
-        click.echo(json.dumps({"differs": list(kept.differs), **explanation_json(explanation)}, allow_nan=False))
+        shown = {"differs": list(kept.differs), **explanation_json(explanation)}
+        click.echo(json.dumps({**shown, **wished.json(kept.book, event.policy, kept.facts)}, allow_nan=False))
     else:
         if kept.warning:
             click.echo(f"warning: {kept.warning}", err=True)
-        print_explanation(session.console(), explanation, kept.title)
+        console = session.console()
+        print_explanation(console, explanation, kept.title)
+        wished.print(console, kept.book, event.policy, kept.facts)
     return FOUND if kept.differs else FINE
 
 
@@ -599,6 +847,120 @@ def _for_each(rows: Iterable[Row | BadRow], show: Callable[[Row], None], *, seve
         click.echo(printable(str(problem)), err=True)
         code = FOUND
     return code
+
+
+@command("diff", "Show what differs between two profiles, homes or revisions.")
+@click.argument("a", metavar="A", shell_complete=_complete_profile)
+@click.argument("b", metavar="B", shell_complete=_complete_profile)
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["text", "json", "markdown", "github"]),
+    help="How to print. Default: text.",
+)
+@click.option("--all", "every", is_flag=True, help="List as well where the why alone differs.")
+@click.option(
+    "--fail-on",
+    type=click.Choice(["never", "any", "unexpected"]),
+    default="never",
+    show_default=True,
+    help="Exit with 1 where anything differs, or where a decision does that no `diverges` entry says is meant.",
+)
+@click.option(
+    "--behaviour/--no-behaviour",
+    default=True,
+    help="Find every decision that differs. On by default; needs the extra `prove`.",
+)
+@click.option("--policy", "policies", metavar="NAME", multiple=True, help="Compare decisions of this policy alone.")
+@click.option(
+    "--history",
+    metavar="PATH",
+    multiple=True,
+    type=click.Path(exists=True, path_type=Path),
+    help="Weigh each transition by real decisions: a journal, or a table of facts (JSON lines, CSV, Parquet).",
+)
+@solver_timeout
+def diff(
+    session: Session,
+    a: str,
+    b: str,
+    style: str | None,
+    every: bool,
+    fail_on: FailOn,
+    behaviour: bool,
+    policies: tuple[str, ...],
+    history: tuple[Path, ...],
+    timeout_s: float,
+) -> int:
+    """Show what differs from A to B: values, rules, facts, symbol groups, invariants, and every decision.
+
+    A and B are profiles of the home (prod), of another one (path/to/home:prod, path/to/home/profiles/prod.yaml), or as
+    they were at a git revision: sluice diff git:HEAD:prod prod. Layout, comments and docs make no difference.
+    """
+    from engine.analysis.diff.annotations import github
+    from engine.analysis.diff.markdown import markdown
+    from engine.analysis.diff.pages import print_diff
+    from engine.analysis.diff.report import diff_json, diff_sides, fails
+    from engine.analysis.diff.sides import open_sides, warnings_of
+    from engine.analysis.report import brief
+
+    if session.as_json and style not in (None, "json"):
+        raise click.UsageError(f"--json and --format {style} exclude each other.")
+    if style == "json":  # what goes wrong is told in the same way
+        session = click.get_current_context().find_root().obj = replace(session, as_json=True)
+    sides = open_sides(a, b, session.home)
+    if line := brief(warnings_of(sides), None):
+        click.echo(line, err=True)
+    found = diff_sides(*sides)
+    required = bool(policies or history or fail_on == "unexpected")
+    if required and not behaviour:
+        raise click.UsageError("--no-behaviour leaves nothing for --policy, --history and --fail-on unexpected.")
+    if required or (behaviour and find_spec("z3") is not None):
+        found = _with_behaviour(found, policies, history, timeout_s)
+    elif behaviour:
+        click.echo("note: what is decided differently needs the extra `prove`; --no-behaviour leaves it out", err=True)
+    match style or ("json" if session.as_json else "text"):
+        case "json":
+            session.print_json(diff_json(found, with_whys=every))
+        case "markdown":
+            click.echo(markdown(found, with_whys=every), nl=False)
+        case "github":
+            click.echo(github(found, with_whys=every), nl=False)
+        case _:
+            print_diff(session.console(), found, with_whys=every)
+    return FOUND if fails(found, fail_on) else FINE
+
+
+def _with_behaviour(found: Diff, policies: tuple[str, ...], history: tuple[Path, ...], timeout_s: float) -> Diff:
+    """The diff with its transitions, weighed where there is history."""
+    from engine.analysis.diff.report import require_shared
+    from engine.analysis.request import require_extra
+    from engine.printing import Steps
+
+    require_shared(found, policies)
+    require_extra("z3", "prove")
+    from engine.analysis.diff.behaviour import behaviour
+    from engine.analysis.diff.weigh import weigh
+
+    rulebooks = found.a.rulebook, found.b.rulebook
+    asked = behaviour(
+        *rulebooks, policies=policies or None, timeout_s=timeout_s, progress=Steps("comparing", sys.stderr)
+    )
+    if history:
+        asked = weigh(asked, *rulebooks, chain.from_iterable(_past(path, rulebooks[0]) for path in history))
+    return replace(found, behaviour=asked)
+
+
+def _past(path: Path, rulebook: Rulebook) -> Iterable[Past]:
+    """What was decided on once, out of a journal or a table."""
+    from engine.analysis.diff.weigh import past_rows
+    from engine.analysis.tables import read_facts
+    from engine.routing.evidence.past import is_journal, past_decisions
+
+    if is_journal(path):
+        yield from past_decisions(path)
+    else:
+        yield from past_rows(read_facts(str(path), _standard_input(), rulebook))
 
 
 @command("show", "Show policies, rule sets, rules and values.")
@@ -643,6 +1005,204 @@ def show(
     else:
         print_shown(session.console(), shown)
     return FINE
+
+
+def reload_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--reload`, `--reload-gate`, `--rules` and `--rules-key`: how other rulebooks come into a running session."""
+    options = (
+        click.option(
+            "--reload/--no-reload",
+            "reloads",
+            default=None,
+            help="Let saved rules decide while it runs. Default: at a venue, with --speed and with --web.",
+        ),
+        click.option(
+            "--reload-gate",
+            "gate",
+            type=click.Choice(["proofs", "findings", "none"]),
+            help="What keeps a change out: unproven invariants (default), new warnings, or only what does not load.",
+        ),
+        click.option(
+            "--rules", metavar="ADDRESS", help="Poll this address for bundles (https:…, file:…), and watch no home."
+        ),
+        click.option(
+            "--rules-key",
+            "rules_keys",
+            type=click.Path(path_type=Path),
+            multiple=True,
+            metavar="FILE",
+            help="A public key; bundles must be signed by one of them. Or $SLUICE_PUBLIC_KEY.",
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def _reload(
+    reloads: bool | None, gate: Gate | None, rules: str | None, rules_keys: tuple[Path, ...], *, live: bool
+) -> ReloadOptions | None:
+    """How a session reloads, if it does."""
+    if reloads is False and rules is not None:
+        raise click.UsageError("--rules and --no-reload exclude each other.")
+    if rules_keys and rules is None:
+        raise click.UsageError("--rules-key goes with --rules alone.")
+    if reloads is None and rules is None:  # nobody asked for it
+        reloads = live and importlib.util.find_spec("watchfiles") is not None
+    if reloads is False:
+        if gate is not None:
+            raise click.UsageError("--reload-gate goes with --reload or --rules: this session does not reload.")
+        return None
+    from engine.analysis.request import require_extra
+    from engine.reload.keys import public_keys
+    from engine.routing.sessions.reloading import ReloadOptions
+
+    require_extra("watchfiles", "live")
+    if gate == "proofs":
+        require_extra("z3", "prove")
+    if gate is None and importlib.util.find_spec("z3") is None:
+        gate = "findings"
+        click.echo("note: changes are let in unproven: that needs pip install 'sluice-router[prove]'", err=True)
+    keys = public_keys(rules_keys) if rules is not None else ()
+    return ReloadOptions(gate=gate or "proofs", address=rules, keys=keys)
+
+
+@command("status", "Say what a session decides by, and what became of the last change.")
+@logs_option
+def status(session: Session, logs: Path | None) -> int:
+    """Say which rulebook decides, since when and from where, what became of the last change, and how a candidate does.
+
+    Fails where no session runs, the last change was refused, or the last good rulebook stands in for broken files.
+    """
+    import msgspec
+
+    from engine.reload.pages import print_status
+    from engine.reload.status import is_running, read_status
+
+    found = read_status(_logs(session, logs))
+    runs = is_running(found)
+    if session.as_json:
+        session.print_json({**msgspec.to_builtins(found), "is_running": runs})
+    else:
+        print_status(session.console(), found, time.time_ns() // 1_000_000)
+    refused = found.attempt is not None and found.attempt.verdict == "refused"
+    return FOUND if refused or found.last_good or not runs else FINE
+
+
+@command("history", "List the rulebooks that decided, when, by whom, and what changed.")
+@click.option("-p", "--profile", metavar="PROFILE", help="Of this profile alone.")
+@logs_option
+def history(session: Session, profile: str | None, logs: Path | None) -> int:
+    """List the rulebooks that decided here, oldest first: when, by whom, what, and how many decisions.
+
+    Decisions are counted as far as the journal goes back.
+    """
+    import msgspec
+
+    from engine.journal.reader import read
+    from engine.reload.history import COUNTED, History
+    from engine.reload.pages import print_history
+    from engine.routing.sessions.start import JOURNAL
+
+    place = _logs(session, logs)
+    journal = place / JOURNAL
+    events = read(journal, types=COUNTED, on_bad=lambda _: None) if journal.is_dir() else ()
+    spans = History(place).spans(profile, events)
+    if session.as_json:
+        session.print_json(
+            [
+                {**msgspec.to_builtins(span.entry), "until_ms": span.until_ms, "decisions": span.decisions}
+                for span in spans
+            ]
+        )
+    else:
+        print_history(session.console(), spans, profile, runs=_runs(place))
+    return FINE
+
+
+def _runs(logs: Path) -> bool:
+    """Whether a session that reloads is at work in a folder."""
+    from engine.reload.errors import ReloadError
+    from engine.reload.status import is_running, read_status
+
+    try:
+        return is_running(read_status(logs))
+    except ReloadError:
+        return False
+
+
+def _ask_session(session: Session, logs: Path | None, action: Action, **given: Any) -> int:
+    """Ask the session of a `logs` folder for something, and print its answer."""
+    from engine.reload.errors import ReloadError
+    from engine.reload.requests import Request, ask, new_id
+    from engine.reload.who import user
+
+    place = _logs(session, logs)
+    if not _runs(place):
+        raise ReloadError(
+            f"no session that reloads runs in `{place}`", "start one: `sluice run --reload`, or name its folder: --logs"
+        )
+    answer = ask(place, Request(id=new_id(), action=action, who=user(), **given))
+    if session.as_json:
+        session.print_json({"done": answer.done, "line": answer.line, "help": answer.help})
+    elif answer.done:
+        click.echo(answer.line)
+    else:
+        click.echo(f"error: {answer.line}" + (f"\n  help: {answer.help}" if answer.help else ""), err=True)
+    return FINE if answer.done else FOUND
+
+
+@command("rollback", "Have a running session decide by an earlier rulebook again.")
+@click.argument("version", metavar="[VERSION]", required=False)
+@logs_option
+def rollback(session: Session, version: str | None, logs: Path | None) -> int:
+    """Have the running session decide by an earlier rulebook again: VERSION, or the one before.
+
+    The files stay as they are: the next save of them is looked at like any other.
+    """
+    return _ask_session(session, logs, "rollback", version=version)
+
+
+@command("shadow", "Try a candidate beside what a running session decides by.")
+@click.argument("candidate", metavar="[CANDIDATE]", required=False)
+@click.option("--end", is_flag=True, help="No longer try one.")
+@logs_option
+def shadow(session: Session, candidate: str | None, end: bool, logs: Path | None) -> int:
+    """Have the running session decide every intent by CANDIDATE too, and execute only what is in force.
+
+    CANDIDATE is a side as `sluice diff` takes it: a profile, HOME:PROFILE, or git:REV:PROFILE. `sluice status` counts
+    how often it would have decided otherwise; the journal holds both decisions.
+    """
+    if end == (candidate is not None):
+        raise click.UsageError("Name a candidate, or say --end.")
+    if end:
+        return _ask_session(session, logs, "end")
+    return _ask_session(
+        session, logs, "shadow", candidate=_absolute_side(candidate or ""), home=str(session.home.absolute())
+    )
+
+
+def _absolute_side(side: str) -> str:
+    """A side whose path, if it has one, does not hang on where this command runs."""
+    if side.startswith("git:"):
+        return side
+    place, colon, profile = side.rpartition(":")
+    if colon:
+        return f"{Path(place).absolute()}:{profile}"
+    return str(Path(side).absolute()) if side.endswith(".yaml") or os.sep in side else side
+
+
+@command("promote", "Let the candidate of a running session decide, if the rules are for it.")
+@click.option("--symbols", metavar="NAMES", help="For these symbols or symbol groups alone, with commas between them.")
+@logs_option
+def promote(session: Session, symbols: str | None, logs: Path | None) -> int:
+    """Let the candidate decide, if the policy `rollout` lets it: tried often enough, and deciding nearly alike.
+
+    With --symbols it decides for these alone, until a guard of that policy is crossed; then what was in force decides
+    for them again.
+    """
+    names = [name.strip() for name in (symbols or "").split(",") if name.strip()]
+    return _ask_session(session, logs, "promote", symbols=names)
 
 
 @command("run", "Run a trading session over a market, recorded or generated.")
@@ -711,6 +1271,9 @@ def show(
     help="How much of the journal outlives a power loss; all of it outlives a killed process.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="A line for each intent when it ends.")
+@reload_options
+@click.option("--web", is_flag=True, help="Show it on a web page and take intents over HTTP, until Ctrl-C.")
+@server_options
 def run(
     session: Session,
     profile: str,
@@ -738,6 +1301,12 @@ def run(
     logs: Path | None,
     fsync: FsyncPolicy,
     verbose: bool,
+    reloads: bool | None,
+    gate: Gate | None,
+    rules: str | None,
+    rules_keys: tuple[Path, ...],
+    web: bool,
+    server: ServerChoice,
 ) -> int:
     """Run a trading session: intents are admitted, routed, worked and filled on a paper venue, and all is journaled.
 
@@ -746,19 +1315,22 @@ def run(
     market is generated. Ctrl-C cancels what rests and reports; a second one stops at once.
     """
     from engine.analysis.request import require_profile
-    from engine.routing.attend import attend, embedded, remote
-    from engine.routing.run_pages import print_end, run_json
-    from engine.routing.run_views import view_for
+    from engine.routing.sessions.attend import attend, embedded, remote
+    from engine.routing.sessions.run_pages import print_end, run_json
+    from engine.routing.sessions.run_views import view_for
+    from engine.routing.sessions.start import GENERATED, NONE, SessionOptions
     from engine.routing.shape import SessionShape
-    from engine.routing.start import GENERATED, NONE, SessionOptions
     from engine.venues.faults import Faults
     from engine.venues.paper import PaperSettings
 
-    require_profile(session.home, profile)
+    if rules is None:  # else a bundle brings its own
+        require_profile(session.home, profile)
+    beside = _beside(session, server, _logs(session, logs), wanted=web)
     options = SessionOptions(
         profile=profile,
         home=session.home,
         logs=_logs(session, logs),
+        inbox=None if beside is None else beside.inbox,
         shape=SessionShape(seed=seed, every_s=every_s, limit_quotes=limit_quotes, nav_usd=nav),
         paper=PaperSettings(seed=seed, queue=queue, faults=faults or Faults()),
         exchange_info=exchange_info,
@@ -769,6 +1341,7 @@ def run(
         fsync=fsync,
         speed=speed,
         baselines=not no_baselines,
+        reload=_reload(reloads, gate, rules, rules_keys, live=venue is not None or speed is not None or web),
         end_with_intents=end_with_intents,
     )
     if venue is None:
@@ -779,14 +1352,31 @@ def run(
         market, opening = None, remote(options, *venue)
     console = session.console()
     view = view_for(console, options, market, verbose=verbose, as_json=session.as_json)
-    attended = attend(opening, view, warn=session.warn)
-    if session.as_json:
-        session.print_json(run_json(options, market, attended))
-    else:
-        print_end(console, options, attended, find_logs(find_home(None)))
+    with beside or contextlib.nullcontext():
+        attended = attend(opening if beside is None else beside.opening(opening), view, warn=session.warn)
+        if session.as_json:
+            session.print_json(run_json(options, market, attended))
+        else:
+            print_end(console, options, attended, find_logs(find_home(None)))
+        if beside is not None and attended.signal is None:
+            beside.wait()
     if attended.signal is not None:
         return SIGNALLED + attended.signal
     return FOUND if attended.running.lost else FINE
+
+
+def _beside(session: Session, server: ServerChoice, logs: Path, *, wanted: bool) -> Beside | None:
+    """The server beside a session, if one is wanted; its options make no sense without."""
+    if wanted:
+        options = server.options(session, logs)
+        from engine.web.serve import Beside
+
+        return Beside(options, functools.partial(click.echo, err=session.as_json))
+    ctx = click.get_current_context()
+    for param in ctx.command.params:
+        if param.name in _OF_A_SERVER and ctx.get_parameter_source(param.name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{param.opts[0]} goes with --web alone.")
+    return None
 
 
 _OF_A_MARKET = (
@@ -804,6 +1394,27 @@ def _refuse_beside(option: str, *names: str) -> None:
             raise click.UsageError(
                 f"{param.opts[0] if param.opts[0][0] == '-' else 'FILES'} does not go with {option}."
             )
+
+
+@command("serve", "Serve the API, the metrics and the pages over a journal.")
+@profile_option
+@logs_option
+@server_options
+@click.option("--no-prove", is_flag=True, help="Do not prove the invariants in the background.")
+def serve(session: Session, profile: str, logs: Path | None, server: ServerChoice, no_prove: bool) -> int:
+    """Serve decisions by PROFILE over HTTP, and what the journal of a running session says, until Ctrl-C.
+
+    On this machine alone everybody may read; at another address (--host) a token is needed. To write, it always is.
+    """
+    from dataclasses import replace
+
+    from engine.analysis.request import require_profile
+
+    require_profile(session.home, profile)
+    options = server.options(session, _logs(session, logs))
+    from engine.web.serve import serve as run_server
+
+    return run_server(session.open(profile), replace(options, prove=not no_prove), click.echo)
 
 
 @command("paper", "Run a paper venue as a process of its own.")
@@ -926,9 +1537,9 @@ def _list_journal(
 ) -> int:
     from engine.journal.lines import encode
     from engine.journal.reader import read
-    from engine.routing.listing import following, journal_in, listing
-    from engine.routing.story import Filter, story
-    from engine.routing.story_pages import print_events, print_story
+    from engine.routing.evidence.story import Filter, story
+    from engine.routing.evidence.story_pages import print_events, print_story
+    from engine.routing.sessions.listing import following, journal_in, listing
 
     folder = journal_in(_logs(session, logs))
     if intent_id is not None:
@@ -962,7 +1573,7 @@ def archive(session: Session, days: int, logs: Path | None) -> int:
     that is open.
     """
     from engine.journal.retention import archive as archive_days
-    from engine.routing.listing import journal_in
+    from engine.routing.sessions.listing import journal_in
 
     done = archive_days(journal_in(_logs(session, logs)), days, datetime.now(UTC).date())
     if session.as_json:
@@ -991,7 +1602,7 @@ def archive(session: Session, days: int, logs: Path | None) -> int:
 def prune(session: Session, days: int, yes: bool, logs: Path | None) -> int:
     """Take away archived days that are more than DAYS old; without --yes, only say which."""
     from engine.journal.retention import prune as prune_days
-    from engine.routing.listing import journal_in
+    from engine.routing.sessions.listing import journal_in
 
     found = prune_days(journal_in(_logs(session, logs)), days, datetime.now(UTC).date(), dry_run=not yes)
     if session.as_json:
@@ -1012,7 +1623,7 @@ def check_journal(session: Session, logs: Path | None) -> int:
     """Look for lines that say no event, and for numbers that are missing or come twice."""
     from engine.journal.reader import verify
     from engine.printing import printable
-    from engine.routing.listing import journal_in
+    from engine.routing.sessions.listing import journal_in
 
     folder = journal_in(_logs(session, logs))
     found = verify(folder)
@@ -1038,10 +1649,10 @@ def check_journal(session: Session, logs: Path | None) -> int:
 def report(session: Session, since_ms: int | None, until_ms: int | None, html: Path | None, logs: Path | None) -> int:
     """Say what routing cost, beside three simple ways to route the same intents: by route, tier, regime and veto."""
     from engine.journal.reader import read
-    from engine.routing.listing import between, journal_in, since_day
-    from engine.routing.report import READS, Report, report_json
-    from engine.routing.report_html import report_html
-    from engine.routing.report_pages import print_report
+    from engine.routing.evidence.report import READS, Report, report_json
+    from engine.routing.evidence.report_html import report_html
+    from engine.routing.evidence.report_pages import print_report
+    from engine.routing.sessions.listing import between, journal_in, since_day
 
     folder = journal_in(_logs(session, logs))
     events = read(folder, since_day=since_day(since_ms), types=READS)
@@ -1064,21 +1675,21 @@ def health(session: Session, symbol: str | None, logs: Path | None) -> int:
     """Show the health of the router as of its last snapshot: all symbols, or SYMBOL with everything known of it."""
     import msgspec
 
-    from engine.routing.health_pages import one_symbol, print_execution, print_health
-    from engine.routing.state_files import read_state
+    from engine.routing.evidence.health_pages import one_symbol, print_execution, print_health
+    from engine.routing.evidence.state_files import read_state, state_age_s
 
-    state = read_state(_logs(session, logs))
+    state, age_s = read_state(_logs(session, logs)), state_age_s(_logs(session, logs))
     if symbol is None:
         if session.as_json:
             session.print_json(msgspec.to_builtins(state.router_health))
         else:
-            print_health(session.console(), state.router_health)
+            print_health(session.console(), state.router_health, age_s)
         return FINE
     held = one_symbol(state, symbol)
     if session.as_json:
         session.print_json(msgspec.to_builtins(held))
     else:
-        print_execution(session.console(), state.router_health, held)
+        print_execution(session.console(), state.router_health, held, age_s)
     return FINE
 
 
@@ -1089,11 +1700,11 @@ def health(session: Session, symbol: str | None, logs: Path | None) -> int:
 def why(session: Session, symbol: str, since_ms: int | None, until_ms: int | None, logs: Path | None) -> int:
     """Say what stood against resting orders in SYMBOL: each veto, its cost, and how near it was to lifting."""
     from engine.journal.reader import read
-    from engine.routing.listing import journal_in, since_day
-    from engine.routing.rulebooks import Rulebooks
-    from engine.routing.why import READS
-    from engine.routing.why import why as ask_why
-    from engine.routing.why_pages import print_why
+    from engine.routing.evidence.rulebooks import Rulebooks
+    from engine.routing.evidence.why import READS
+    from engine.routing.evidence.why import why as ask_why
+    from engine.routing.evidence.why_pages import print_why
+    from engine.routing.sessions.listing import journal_in, since_day
 
     place = _logs(session, logs)
     events = read(journal_in(place), since_day=since_day(since_ms), types=READS)
@@ -1123,7 +1734,7 @@ def export_telemetry(session: Session, file: Path, source: str | None, logs: Pat
 
     import msgspec
 
-    from engine.routing.listing import journal_in
+    from engine.routing.sessions.listing import journal_in
     from engine.routing.telemetry import export
 
     header = export(journal_in(_logs(session, logs)), file, source=source or platform.node() or "somewhere")
@@ -1142,7 +1753,7 @@ def import_telemetry(session: Session, file: Path, logs: Path | None) -> int:
 
     A session over a recorded or generated market has a journal of its own: start that with `run --telemetry FILE`.
     """
-    from engine.routing.importing import import_telemetry as take_over
+    from engine.routing.sessions.importing import import_telemetry as take_over
 
     taken = take_over(_logs(session, logs), file)
     counts = {symbol: len(samples) for symbol, samples in taken.telemetry.samples.items()}
@@ -1151,6 +1762,127 @@ def import_telemetry(session: Session, file: Path, logs: Path | None) -> int:
     else:
         told = ", ".join(f"{symbol} {count:,}" for symbol, count in counts.items())
         click.echo(f"{taken.folder}: samples of {taken.telemetry.name}: {told or 'none'}")
+    return FINE
+
+
+@sluice.group("bundle", short_help="Put a profile and its rules into one signed file.")
+@json_option
+@home_option
+def bundle(**_: Any) -> None:
+    """Put a profile and its rules into one signed file, for a fleet."""
+
+
+public_key_option = click.option(
+    "--public-key",
+    "public_keys",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A trusted public key, PEM or base64; may be given several times. Default: SLUICE_PUBLIC_KEY, if it is set.",
+)
+
+
+@command("build", "Make a bundle.", of=bundle)
+@click.argument("profile", metavar="PROFILE", shell_complete=_complete_profile)
+@click.option(
+    "-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="The bundle."
+)
+@click.option(
+    "--key",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Sign with this Ed25519 key, PEM or base64. Default: SLUICE_SIGNING_KEY, if it is set.",
+)
+@click.option(
+    "--sequence", type=click.IntRange(0), metavar="N", help="Its place in the order of bundles. Default: its time."
+)
+@click.option(
+    "--time", "time_ms", type=_TIME, metavar="TIME", help="Its time. Default: SOURCE_DATE_EPOCH, else of the commit."
+)
+@click.option("--author", metavar="NAME", help="Whose it is. Default: of the commit, else the user.")
+@click.option(
+    "--reload-gate",
+    "gate",
+    type=click.Choice(["proofs", "findings", "none"]),
+    default="proofs",
+    show_default=True,
+    help="What keeps a bundle from being made, as a reload is refused.",
+)
+def build_bundle(
+    session: Session,
+    profile: str,
+    output: Path,
+    key: Path | None,
+    sequence: int | None,
+    time_ms: int | None,
+    author: str | None,
+    gate: Gate,
+) -> int:
+    """Put PROFILE and every file of the home into one file: the same bytes for the same files, time and key."""
+    from engine.analysis.request import require_profile
+    from engine.reload.bundle import build, origin_of, parse
+    from engine.reload.bundle_pages import bundle_json, bundle_lines
+    from engine.reload.disk import write_whole
+    from engine.reload.keys import signing_key
+    from engine.reload.proving import prover
+    from engine.reload.read import read_home
+    from engine.reload.who import commit_of
+
+    require_profile(session.home, profile)
+    time_s = time_ms // 1000 if time_ms is not None else None
+    origin = origin_of(commit_of(session.home), time_s=time_s, sequence=sequence, author=author)
+    files = read_home(session.home).files
+    prove = prover(files, _PROOF_TIMEOUT_S, find_cache() / "proofs") if gate == "proofs" else None
+    made = build(files, profile, origin, key=signing_key(key), gate=gate, prove=prove)
+    write_whole(output, made)
+    if session.as_json:
+        session.print_json({"file": str(output), **bundle_json(parse(made))})
+    else:
+        click.echo("\n".join([f"{output}: {len(made) / 1024:.0f} KiB", *bundle_lines(parse(made))]))
+    return FINE
+
+
+@command("verify", "Verify a bundle.", of=bundle)
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.option("-p", "--profile", metavar="PROFILE", help="Refuse it if it is of another profile.")
+@public_key_option
+def verify_bundle(session: Session, file: Path, profile: str | None, public_keys: tuple[Path, ...]) -> int:
+    """Verify every part of the bundle in FILE: its form, its signature, its files, and that they make its version."""
+    from engine.reload.bundle import read_bundle, verify
+    from engine.reload.bundle_pages import bundle_json, verified_line
+    from engine.reload.keys import public_keys as read_public_keys
+
+    verified = verify(read_bundle(file), read_public_keys(public_keys), profile=profile)
+    if session.as_json:
+        session.print_json({**bundle_json(verified.bundle), "signed_by": verified.signed_by})
+    else:
+        click.echo(verified_line(verified))
+    return FINE
+
+
+@command("inspect", "Show what a bundle holds.", of=bundle)
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("name", metavar="[NAME]", required=False)
+def inspect_bundle(session: Session, file: Path, name: str | None) -> int:
+    """Show what the bundle in FILE says of itself and which files it holds, or the text of the one called NAME.
+
+    Nothing is verified: `sluice bundle verify` does.
+    """
+    from engine.printing import printable
+    from engine.reload.bundle import parse, read_bundle, text_of
+    from engine.reload.bundle_pages import bundle_json, bundle_lines
+
+    found = parse(read_bundle(file))
+    if name is not None:
+        text = text_of(found, name)
+        if session.as_json:
+            session.print_json({"name": name, "text": text})
+        else:
+            click.echo("\n".join(printable(line) for line in text.splitlines()))
+    elif session.as_json:
+        session.print_json(bundle_json(found))
+    else:
+        click.echo("\n".join([*bundle_lines(found), *(f"  {held}" for held in found.content)]))
     return FINE
 
 

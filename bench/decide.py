@@ -334,7 +334,7 @@ def explain_ours(report: Report, ours: Compiled, inputs: list[Facts], groups: li
 _PARTS: dict[str, tuple[str, str]] = {
     "a struct with names instead of a tuple": (r"return verdict\(", "return ("),
     "asking whether each group is a dict": (r"if raw\.__class__ is not dict: raise KeyError", "pass"),
-    "making sure that a flag is one": (r"if (\w+) is not True and \1 is not False:\n.*", "pass"),
+    "making sure that a flag is one": (r"if not \(\((\w+) is True or \1 is False\)\):\n.*", "pass"),
     "rules": (r"(?s)\n    # .*", "\n    return None"),
 }
 """What the generated function does and `tuned` does not, and how to cut it out of the source."""

@@ -17,7 +17,7 @@ from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = ("rules", "policies", "profiles", "docs/schema")
-EXTRAS = ("ccxt", "duckdb", "ibis", "nicegui", "prometheus_client", "watchfiles", "z3")
+EXTRAS = ("ccxt", "duckdb", "fastapi", "ibis", "nicegui", "prometheus_client", "uvicorn", "watchfiles", "z3")
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 
 

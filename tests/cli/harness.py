@@ -15,10 +15,13 @@ import cli
 HOME = Path(__file__).resolve().parent / "home"
 GOLDEN = HOME.parent / "golden"
 COMMANDS = (
-    *("check", "decide", "explain", "findings", "health", "init", "journal", "paper", "report", "run", "schema"),
-    *("show", "telemetry", "why"),
+    *("bundle", "check", "decide", "diff", "explain", "findings", "health", "init", "journal", "paper", "prove"),
+    *("report", "run", "schema", "serve", "show", "telemetry", "why"),
 )
 NESTED = (
+    ("bundle", "build"),
+    ("bundle", "inspect"),
+    ("bundle", "verify"),
     ("journal", "archive"),
     ("journal", "check"),
     ("journal", "prune"),

@@ -29,9 +29,11 @@ def edit(path: Path, old: str, new: str) -> None:
 def test_a_sound_home_is_fine_and_each_profile_has_its_line(home: Path) -> None:
     result = sluice("check", cwd=home)
     assert result.exit_code == 0
-    lines = result.output.splitlines()[-2:]
+    lines = result.output.splitlines()[-4:]
     assert re.fullmatch(r"live  [0-9a-f]{16}: 12 rules, 11 parameters, 1 policy, 1 symbol group", lines[0])
-    assert re.fullmatch(r"trial [0-9a-f]{16}: 11 rules, 11 parameters, 1 policy, 0 symbol groups", lines[1])
+    assert re.fullmatch(r"      6 invariants proven, no loose end in \d+ questions", lines[1])
+    assert re.fullmatch(r"trial [0-9a-f]{16}: 11 rules, 11 parameters, 1 policy, 0 symbol groups", lines[2])
+    assert re.fullmatch(r"      5 invariants proven, no loose end in \d+ questions", lines[3])
 
 
 def test_a_finding_shows_its_place_its_line_a_caret_and_help(home: Path) -> None:

@@ -30,7 +30,7 @@ def test_one_object_gives_a_summary_and_json_the_record() -> None:
     assert result.output.startswith("taker: gates.spread_too_wide (")
     assert "rules/gates.yaml:13" in result.output
     (record,) = records(sluice("decide", "-p", "live", "taker.json", "--json").output)
-    assert record["decided"] == {"tier": "ok", "offset_bps": 3.5, "gates_open": False, "route": "taker"}
+    assert record["decided"] == {"tier": "ok", "offset_bps": 3.25, "gates_open": False, "route": "taker"}
 
 
 def test_a_record_decides_again_to_itself() -> None:

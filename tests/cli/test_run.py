@@ -12,7 +12,7 @@ from engine.journal.events import Outcome, SessionStarted
 from engine.journal.reader import read, verify
 from tests.cli.conftest import Played
 from tests.cli.harness import HOME, sluice
-from tests.routing.test_source import recording
+from tests.routing.sessions.test_source import recording
 
 ROOT = Path(__file__).resolve().parents[2]
 SHORT = ("--generated", "--symbols", "BTCUSDT", "--limit-quotes", "2000")

@@ -1,6 +1,7 @@
 """`sluice show`, `schema` and `init`."""
 
 import json
+import shutil
 from pathlib import Path
 
 import jsonschema
@@ -33,11 +34,11 @@ def test_a_value_shows_every_place_that_gives_it_and_which_is_in_force() -> None
     base = ("base", None, "12")
     assert layers(name, "-p", "live", "--values") == [
         (*base, "in force", "profiles/base.yaml:13"),
-        ("live", "thin", "25", "in force for its group", "profiles/live.yaml:10"),
+        ("live", "thin", "25", "in force for its group", "profiles/live.yaml:11"),
     ]
     assert layers(name, "-p", "live", "--values", "--symbol", "DOGEUSDT") == [
         (*base, "overridden", "profiles/base.yaml:13"),
-        ("live", "thin", "25", "in force", "profiles/live.yaml:10"),
+        ("live", "thin", "25", "in force", "profiles/live.yaml:11"),
     ]
     assert layers(name, "-p", "live", name, "--symbol", "BTCUSDT") == [(*base, "in force", "profiles/base.yaml:13")]
     assert layers("offset.step_bps", "-p", "live", "--values") == [
@@ -64,6 +65,51 @@ def test_a_rule_shows_its_condition_as_nested() -> None:
         "venue == 'far'",
     ]
     assert rule["on_unknown"] == "skip"
+
+
+def test_a_policy_says_what_it_promises() -> None:
+    policy = shown("-p", "live", "routing")["policy"]
+    assert isinstance(policy, dict)
+    assert policy["invariants"][0] == {
+        "id": "maker_implies_good",
+        "says": "route == maker implies tier == good",
+        "profiles": ["live"],
+        "at": "policies/routing.yaml:8",
+    }
+    assert policy["invariants"][2]["says"] == "0 <= offset_bps <= $offset.most_bps"
+    assert policy["invariants"][2]["profiles"] is None
+
+
+def test_differences_that_are_meant_are_listed_with_their_why() -> None:
+    assert shown("-p", "live")["diverges"] == []
+    listed = shown("-p", "trial")["diverges"]
+    assert isinstance(listed, list)
+    first, *_, last = listed
+    assert first == {
+        "against": "live",
+        "decision": "routing.route",
+        "before": "taker",
+        "after": "maker",
+        "why": "tier ok may rest here",
+        "at": "profiles/trial.yaml:9",
+    }
+    assert (last["decision"], last["before"], last["after"]) == ("routing.offset_bps", None, None)
+
+
+def test_a_rule_that_is_meant_to_do_nothing_says_so(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(HOME, home)
+    rules = home / "rules/gates.yaml"
+    added = "  - {id: %s, when: venue is missing, unknown: skip, expect: %s, why: to see}\n"
+    rules.write_text(rules.read_text() + added % ("a", "unreachable") + added % ("b", "reason"))
+    for rule, expect, meaning in (
+        ("a", "unreachable", "no input reaches it"),
+        ("b", "reason", "all it adds is a reason of its own"),
+    ):
+        asked = ("--home", str(home), "-p", "live", f"gates.{rule}")
+        assert shown(*asked)["rule"]["expect"] == expect  # type: ignore[index]  # read from JSON
+        assert f"expect    {expect}: {meaning}" in sluice("show", *asked).output
+    assert shown("-p", "live", "gates.closed")["rule"]["expect"] is None  # type: ignore[index]  # read from JSON
 
 
 def test_windows_show_what_they_count_and_the_values_they_read() -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from engine.analysis.proofs.findings import findings_of
+from engine.analysis.proofs.prove import prove
 from engine.language.findings import Findings, LoadError, Severity
 from engine.language.load import Files, Workspace
 from engine.language.nodes import decode_source
@@ -15,16 +17,30 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/findings.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^### `([a-z_.]+)`\n(.*?)(?=^##|\Z)", PAGE, re.MULTILINE | re.DOTALL))
 IN_WORDS = {
+    "backend.disagrees",
+    "backend.inexpressible",
     "cold.never_rests",
+    "decision.partial",
     "event.unsupplied",
     "file.missing",
     "file.unreadable",
     "file.encoding",
     "file.too_large",
     "file.name",
+    "invariant.undecided",
+    "proofs.missing",
+    "proofs.undecided",
+    "reload.last_good",
+    "reload.stage_failed",
+    "reload.unproved",
+    "reload.unsettled",
     "shape.too_many",
 }
-"""Codes of what a page of YAML cannot show; test_fuzz_files.py, test_cold.py and test_windows.py make each of them."""
+"""Codes of what a page of YAML cannot show.
+
+test_fuzz_files.py, test_cold.py, test_cross_check.py, test_windows.py, tests/reload/ and tests/analysis/proofs/ make
+each of them.
+"""
 
 
 def blocks(text: str, word: str) -> list[str]:
@@ -56,8 +72,12 @@ def with_changes(block: str) -> dict[str, str]:
     return home
 
 
-def codes_in(home: dict[str, str]) -> dict[str, Severity]:
-    """What a load of every profile of a home reports."""
+PROVED = set(re.findall(r"^### `([a-z_.]+)`", PAGE.partition("\n## Proofs\n")[2].partition("\n## ")[0], re.MULTILINE))
+"""Codes of what the solver finds."""
+
+
+def codes_in(home: dict[str, str], *, proofs: bool = False) -> dict[str, Severity]:
+    """What a load of every profile of a home reports, and what asking the solver adds to it."""
     findings = Findings()
     sources = {name: decode_source(text.encode(), name, findings) for name, text in home.items()}
     workspace = Workspace(Files({name: source for name, source in sources.items() if source}, tuple(findings)))
@@ -65,6 +85,8 @@ def codes_in(home: dict[str, str]) -> dict[str, Severity]:
     for name in (Path(name).stem for name in home if name.startswith("profiles/") and name != "profiles/base.yaml"):
         try:
             found += workspace.rulebook(name).warnings
+            if proofs:
+                found += findings_of([prove(name, workspace.rulebook)], workspace.rulebook)
         except LoadError as error:
             found += error.findings
     return {finding.code: finding.severity for finding in found}
@@ -72,10 +94,15 @@ def codes_in(home: dict[str, str]) -> dict[str, Severity]:
 
 def reported_codes() -> set[str]:
     """Every code that stands in the sources of the language, and of what `check` and `run` add to it."""
-    others = [ROOT / "engine/analysis/cold.py", ROOT / "engine/routing/window_events.py"]
-    paths = [*sorted((ROOT / "engine/language").glob("*.py")), *others]
+    analyses = (
+        ROOT / "engine/analysis" / name for name in ("cold.py", "check.py", "cross_check.py", "proofs/findings.py")
+    )
+    others = [*analyses, ROOT / "engine/routing/window_events.py"]
+    packages = [ROOT / "engine" / name for name in ("language", "reload")]
+    paths = [*(path for package in packages for path in sorted(package.glob("*.py"))), *others]
     text = "".join(path.read_text(encoding="utf-8") for path in paths)
-    return {code for code in re.findall(r'"([a-z_]+\.[a-z_]+)"', text) if not code.endswith((".lark", ".yaml"))}
+    files = (".lark", ".yaml", ".json", ".jsonl")
+    return {code for code in re.findall(r'"([a-z_]+\.[a-z_]+)"', text) if not code.endswith(files)}
 
 
 def test_every_code_has_a_section_and_every_section_a_code() -> None:
@@ -97,8 +124,8 @@ def test_a_section_says_what_to_avoid_what_to_prefer_and_why(code: str) -> None:
         return
     assert avoided
     for block in avoided:
-        assert code in codes_in(with_changes(block))
+        assert code in codes_in(with_changes(block), proofs=code in PROVED)
     for block in preferred:
-        found = codes_in(with_changes(block))
+        found = codes_in(with_changes(block), proofs=code in PROVED)
         assert code not in found
         assert Severity.ERROR not in found.values(), found

@@ -70,7 +70,7 @@ def test_the_home_decides_as_the_page_says(home: Path) -> None:
     # An age of exactly the limit is fresh; then all facts of the group are missing at once.
     assert decided(home, "prod", facts | {"now": 105.0})[0] == "low"
     assert decided(home, "prod", facts | {"now": 105.001}) == (
-        "middle", False, 2.0, "taker", ("gates.too_wide", "gates.hurried")
+        "middle", False, 2.0, "taker", ("gates.too_wide", "gates.hurried", "gates.no_spread")
     )  # fmt: skip
     # A bound below the start lowers it, and the symbol's group has its own number.
     tight = facts | {"market": market | {"spread_bps": 1.0}, "intent": {"side": "buy", "qty": 1}}

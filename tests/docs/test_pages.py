@@ -13,7 +13,7 @@ import cli
 from tests.docs.test_language import ROOT
 
 PAGES = sorted(path.name for path in (ROOT / "docs").glob("*.md"))
-OURS = ("contract.md", "router.md", "venues.md")
+OURS = ("api.md", "contract.md", "router.md", "venues.md")
 """Pages about running a router."""
 
 

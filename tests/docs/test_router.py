@@ -17,12 +17,13 @@ import pytest
 from rich.console import Console
 
 from engine.analysis.schemas import schemas
-from engine.routing import ledger, router, session, shape
-from engine.routing.contract import schemas as contract_schemas
+from engine.routing import ledger, router, shape
+from engine.routing.evidence.contract import schemas as contract_schemas
+from engine.routing.evidence.story import story
+from engine.routing.evidence.story_pages import print_story
 from engine.routing.intents import FACTS, CancelIntent, GivenFacts, Intent, read_request
 from engine.routing.orders import OVER, TRANSITIONS, Input, State
-from engine.routing.story import story
-from engine.routing.story_pages import print_story
+from engine.routing.sessions import session
 from engine.venues.codes import Refusal, refusal_of
 from engine.venues.messages import Rejected
 from tests.docs.pages import documented, table, with_generated

@@ -1,0 +1,392 @@
+"""The gate in front of the server: every request passes it, those for pages and those of their web sockets too.
+
+In: an ASGI application and an `Access`. Out: the same application, reached only by requests that
+
+1. name a host that this server answers for (else a page of another site could reach it by a name of its own, by DNS
+   rebinding),
+2. do not come from another site, where they could change something or open a web socket (`Origin`, `Sec-Fetch-Site`),
+3. do not come too often from one client,
+4. carry the token where one is needed: to read on an address that others reach, by `Authorization` or the cookie of a
+   session; to write always, by `Authorization` alone.
+
+Each answer is counted, logged with its request's id, and carries headers that keep browsers from guessing, framing
+and caching. Refusals are problem details; a browser that has no session is shown where to log in.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from http.cookies import CookieError, SimpleCookie
+from typing import Any, Final, TypeAlias
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+
+from engine.web.access import Access, Sessions
+from engine.web.limits import Buckets, Limits, client_of, read_body, refuse_often
+from engine.web.problems import CONTENT_TYPE, ProblemError
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+Answered: TypeAlias = Callable[[str, str, int, float], None]
+"""Takes the pattern of a route, the method, the status, and seconds."""
+
+COOKIE = "sluice_session"
+LOGIN, LOGOUT = "/login", "/logout"
+OPEN: Final = frozenset({"/livez", "/readyz", LOGIN, LOGOUT})
+"""What is answered without a token: it says nothing that a stranger must not know."""
+
+API = "/v1/"
+READING_POSTS: Final = frozenset({"/v1/decide"})
+"""Requests that are posted and change nothing."""
+
+_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_METHODS: Final = _SAFE | {"POST", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT"}
+_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_DECISION: Final = "/v1/decisions/"
+_PATTERNS: Final = frozenset(
+    {
+        *("/v1/decide", "/v1/intents", "/v1/health", "/v1/rulebook", "/v1/openapi.json"),
+        *("/livez", "/readyz", "/metrics", LOGIN, LOGOUT),
+    }
+)
+
+# Pages bring scripts and styles of their own in the text (NiceGUI), and templates that are compiled (Vue).
+_CONTENT_POLICY: Final = (
+    b"default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    b"img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; object-src 'none'; "
+    b"base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+)
+
+_HEADERS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"same-origin"),
+    (b"x-frame-options", b"DENY"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"content-security-policy", _CONTENT_POLICY),
+)
+
+_log = logging.getLogger(__name__)
+
+
+class Guard:
+    """The gate. `app` is what stands behind it."""
+
+    def __init__(
+        self,
+        app: Application,
+        access: Access,
+        limits: Limits,
+        *,
+        answered: Answered = lambda *_: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`clock` gives seconds that never go back."""
+        self.app = app
+        self.access = access
+        self.limits = limits
+        self.sessions = Sessions(clock)
+        self._answered = answered
+        self._clock = clock
+        self._requests = Buckets(limits.requests_per_s, limits.requests_burst, clock, limits.clients)
+        self._failures = Buckets(limits.failures_per_s, limits.failures_burst, clock, limits.clients)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or hand it on."""
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self._websocket(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = self._clock()
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        scope["request_id"] = request_id = _request_id(headers)
+        scope["plain_headers"] = headers
+        status = 500
+
+        async def sending(message: MutableMapping[str, Any]) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [
+                    *message.get("headers", ()),
+                    *_HEADERS,
+                    (b"x-request-id", request_id.encode()),
+                ]
+            await send(message)
+
+        try:
+            try:
+                self._admit(scope, headers)
+                if scope["path"] in (LOGIN, LOGOUT):
+                    await self._log_in_or_out(scope, headers, receive, sending)
+                else:
+                    await self.app(scope, receive, sending)
+            except ProblemError as error:
+                await self._refuse(scope, headers, error, sending)
+        finally:
+            self._note(scope, status, self._clock() - began)
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        scope["request_id"] = _request_id(headers)
+        try:
+            self._admit(scope, headers)
+        except ProblemError as error:
+            _log.warning("web socket refused: %s", error.detail, extra=self._fields(scope) | {"status": error.status})
+            await receive()  # the handshake, which closing answers with 403
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        await self.app(scope, receive, send)
+
+    # --- who may pass ------------------------------------------------------------------------------------------------
+
+    def _admit(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
+        client = client_of(scope["client"][0] if scope.get("client") else None)
+        refuse_often(self._requests.take(client))
+        host = headers.get(b"host", b"").decode("latin-1")
+        if not self.access.answers_for(host):
+            raise ProblemError(
+                "wrong-host", "the request names a host that is none of this server's", "--allow-host NAME adds one"
+            )
+        method = scope.get("method", "WEBSOCKET")
+        if method not in _SAFE:
+            _refuse_cross_site(headers, host)
+        self._ask_for_token(scope["path"], method, headers, client)
+
+    def _ask_for_token(self, path: str, method: str, headers: dict[bytes, bytes], client: str) -> None:
+        writes = method not in _SAFE and path.startswith(API) and path not in READING_POSTS
+        if path in OPEN or not (writes or self.access.reading_needs_token):
+            return
+        if writes and self.access.token is None:
+            raise ProblemError(
+                "writes-disabled", "this server was started without a token", "start it with --token-file FILE"
+            )
+        if (given := _bearer(headers)) is not None:
+            self.check_token(given, client)
+        elif writes or not self._has_session(headers):
+            raise _token_required()
+
+    def check_token(self, given: str | bytes, client: str) -> None:
+        """Let pass whoever has the token; others may try now and then.
+
+        Raises:
+            ProblemError: for a wrong one, and for a client that has given too many wrong ones, right or not.
+
+        """
+        if self._failures.is_empty(client):
+            refuse_often(self._failures.take(client))
+        if not self.access.is_token(given):
+            self._failures.take(client)
+            raise _token_required()
+
+    def _has_session(self, headers: dict[bytes, bytes]) -> bool:
+        held = _session_of(headers)
+        return held is not None and self.sessions.is_open(held)
+
+    # --- logging in --------------------------------------------------------------------------------------------------
+
+    async def _log_in_or_out(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
+        method, path = scope["method"], scope["path"]
+        if path == LOGOUT:
+            if method != "POST":
+                raise ProblemError("method-not-allowed", f"{method} is not allowed here", headers={"Allow": "POST"})
+            if (held := _session_of(headers)) is not None:
+                self.sessions.end(held)
+            await _redirect(send, LOGIN, _cookie(scope, "", 0))
+        elif method in ("GET", "HEAD"):
+            await _page(send, 200, "", with_body=method == "GET")
+        elif method == "POST":
+            await self._log_in(scope, headers, receive, send)
+        else:
+            raise ProblemError(
+                "method-not-allowed", f"{method} is not allowed here", headers={"Allow": "GET, HEAD, POST"}
+            )
+
+    async def _log_in(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
+        form = parse_qs((await read_body(headers, receive, self.limits)).decode("utf-8", "replace"), max_num_fields=8)
+        given = (form.get("token") or [""])[0].strip()
+        try:
+            self.check_token(given, client_of(scope["client"][0] if scope.get("client") else None))
+        except ProblemError as error:
+            text = "That is not the token." if error.status == 401 else f"Too many wrong tokens: {error.help}."
+            await _page(send, error.status, text)
+            return
+        await _redirect(send, "/", _cookie(scope, self.sessions.begin(), int(self.sessions.lasts_s)))
+
+    # --- answers of its own ------------------------------------------------------------------------------------------
+
+    async def _refuse(self, scope: Scope, headers: dict[bytes, bytes], error: ProblemError, send: Send) -> None:
+        wants_page = b"text/html" in headers.get(b"accept", b"") and not scope["path"].startswith(API)
+        if error.name == "token-required" and wants_page and scope["method"] in ("GET", "HEAD"):
+            await _redirect(send, LOGIN)
+            return
+        await answer_problem(send, error, scope["request_id"], with_body=scope["method"] != "HEAD")
+
+    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+        path, method = scope["path"], scope["method"]
+        self._answered(_pattern(path), method if method in _METHODS else "OTHER", status, seconds)
+        level = (
+            logging.WARNING
+            if status >= 500
+            else logging.INFO
+            if _is_worth_a_line(path, method, status)
+            else logging.DEBUG
+        )
+        if _log.isEnabledFor(level):
+            fields = self._fields(scope) | {"status": status, "duration_ms": round(seconds * 1000, 3)}
+            _log.log(level, "request", extra=fields | scope.get("logged", {}))
+
+    def _fields(self, scope: Scope) -> dict[str, Any]:
+        return {
+            "request_id": scope["request_id"],
+            "client": scope["client"][0] if scope.get("client") else None,
+            "method": scope.get("method", "WEBSOCKET"),
+            "path": scope["path"][:200],
+        }
+
+
+async def answer(
+    send: Send,
+    status: int,
+    body: bytes,
+    content_type: str,
+    headers: dict[str, str] | None = None,
+    *,
+    with_body: bool = True,
+) -> None:
+    """Send an answer whole; nothing of it is to be kept by caches."""
+    listed = [
+        (b"content-type", content_type.encode("latin-1")),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+    ]
+    if headers:
+        listed += [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": status, "headers": listed})
+    await send({"type": "http.response.body", "body": body if with_body else b""})
+
+
+async def answer_problem(send: Send, error: ProblemError, request_id: str, *, with_body: bool = True) -> None:
+    """Send problem details."""
+    body = msgspec.json.encode(error.problem(request_id))
+    await answer(send, error.status, body, CONTENT_TYPE, dict(error.headers), with_body=with_body)
+
+
+def _refuse_cross_site(headers: dict[bytes, bytes], host: str) -> None:
+    """Refuse what a browser sends for another site's page. Programs send neither header, and need the token anyway."""
+    origin = headers.get(b"origin")
+    if origin is not None and not _is_same(origin.decode("latin-1"), host):
+        raise ProblemError("cross-site", "the request comes from a page of another site", "ask from this server's own")
+    if headers.get(b"sec-fetch-site", b"none") not in (b"same-origin", b"none"):
+        raise ProblemError("cross-site", "the request comes from a page of another site", "ask from this server's own")
+
+
+def _is_same(origin: str, host: str) -> bool:
+    """Whether an origin is the host that was asked. The scheme is not compared: a proxy may speak TLS for us.
+
+    >>> _is_same("http://localhost:8080", "LOCALHOST:8080"), _is_same("http://localhost:9", "localhost:8080")
+    (True, False)
+    >>> _is_same("null", "localhost"), _is_same("https://a.example", "a.example:443")
+    (False, True)
+    """
+    try:
+        parts = urlsplit(origin)
+        default = {"http": 80, "https": 443}.get(parts.scheme)
+        asked = urlsplit(f"//{host}")
+        ports = parts.port or default, asked.port or default
+    except ValueError:
+        return False
+    return (
+        default is not None and parts.hostname is not None and parts.hostname == asked.hostname and ports[0] == ports[1]
+    )
+
+
+def _bearer(headers: dict[bytes, bytes]) -> bytes | None:
+    scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
+    return given.strip() if scheme.lower() == b"bearer" else None
+
+
+def _session_of(headers: dict[bytes, bytes]) -> str | None:
+    try:
+        held = SimpleCookie(headers.get(b"cookie", b"").decode("latin-1")).get(COOKIE)
+    except CookieError:
+        return None
+    return None if held is None else held.value
+
+
+def _cookie(scope: Scope, value: str, lasts_s: int) -> str:
+    secure = "; Secure" if scope.get("scheme") == "https" else ""
+    return f"{COOKIE}={value}; Path=/; Max-Age={lasts_s}; HttpOnly; SameSite=Strict{secure}"
+
+
+def _token_required() -> ProblemError:
+    return ProblemError(
+        "token-required",
+        "the token of this server is missing or wrong",
+        "send it as `Authorization: Bearer TOKEN`",
+        headers={"WWW-Authenticate": 'Bearer realm="sluice"'},
+    )
+
+
+def _request_id(headers: dict[bytes, bytes]) -> str:
+    given = headers.get(b"x-request-id")
+    if given is not None and _REQUEST_ID.fullmatch(given):
+        return given.decode()
+    return secrets.token_hex(8)
+
+
+def _pattern(path: str) -> str:
+    """The route that a path belongs to: what a path says must not become a label."""
+    if path in _PATTERNS:
+        return path
+    if path.startswith(_DECISION):
+        return f"{_DECISION}{{decision_id}}"
+    return "other" if path.startswith(API) else "pages"
+
+
+def _is_worth_a_line(path: str, method: str, status: int) -> bool:
+    return status >= 400 or (method not in _SAFE and path not in READING_POSTS and path.startswith((API, "/log")))
+
+
+async def _redirect(send: Send, to: str, cookie: str | None = None) -> None:
+    headers = {"Location": to} if cookie is None else {"Location": to, "Set-Cookie": cookie}
+    await answer(send, 303, b"", "text/plain", headers)
+
+
+_LOGIN_PAGE: Final = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Sluice: log in</title>
+<style>
+:root {{ color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }}
+main {{ max-width: 22rem; margin: 15vh auto; padding: 0 1rem }}
+input, button {{ font: inherit; width: 100%; box-sizing: border-box; padding: .5rem; margin-top: .5rem }}
+</style>
+<main>
+<h1>Sluice</h1>
+<p>This server is reached by others, so it asks for its token.</p>
+<form method="post" action="/login">
+<label>Token <input name="token" type="password" autocomplete="current-password" required autofocus></label>
+<button>Log in</button>
+</form>
+<p role="alert">{said}</p>
+</main>
+</html>
+"""
+
+
+async def _page(send: Send, status: int, said: str, *, with_body: bool = True) -> None:
+    """The page to log in; `said` is our own text."""
+    body = _LOGIN_PAGE.format(said=said).encode()
+    await answer(send, status, body, "text/html; charset=utf-8", with_body=with_body)

@@ -1,0 +1,139 @@
+"""Decisions of a journal, made again by the rulebook that made them.
+
+In: the id of a decision, and the folder of logs. Out: a `Remade`: its record, the explanation of every step, and what
+differs, which should be nothing. The journal is searched from its end, and of the rulebooks that were kept the ones
+used last stay loaded. May be called in any thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from engine.analysis.explain import Explanation, explain
+from engine.book import Backend, Book
+from engine.journal.events import Decided
+from engine.journal.folder import day_files, lines_backwards
+from engine.journal.lines import HEAD, BadLineError, decode, tags_of
+from engine.routing.evidence.errors import ViewError
+from engine.routing.evidence.rulebooks import Rulebooks, decide_again
+from engine.routing.sessions.start import JOURNAL
+
+_log = logging.getLogger(__name__)
+
+_TAGS: Final = tags_of((Decided,))
+
+
+class _Id(msgspec.Struct):
+    decision_id: str
+
+
+_id_in = msgspec.json.Decoder(_Id).decode
+
+
+def decision_id_of(event: Decided) -> str:
+    """The id of a journaled decision."""
+    return _id_in(event.record).decision_id
+
+
+@dataclass(frozen=True, slots=True)
+class Remade:
+    """A decision of a journal, made again."""
+
+    event: Decided
+    record: Mapping[str, Any]
+    """As it was journaled."""
+    explanation: Explanation
+    differs: tuple[str, ...]
+    """Fields in which deciding again gives another record; there should never be one."""
+
+
+class KeptRulebooks(Rulebooks):
+    """The store of a logs folder; the rulebooks used last stay loaded."""
+
+    def __init__(self, logs: Path, most: int = 8) -> None:
+        super().__init__(logs)
+        self._most = most
+        self._open: OrderedDict[tuple[str, str, str, Backend], Book] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def open(self, version: str, sources: str, profile: str, backend: Backend = "interpreter") -> Book:
+        """The rulebook of a version, as it was. Raises as `Rulebooks.open` does."""
+        key = (version, sources, profile, backend)
+        with self._lock:
+            book = self._open.get(key)
+            if book is None:
+                book = self._open[key] = super().open(*key)
+            self._open.move_to_end(key)
+            if len(self._open) > self._most:
+                self._open.popitem(last=False)
+            return book
+
+    def home_of(self, book: Book) -> Path | None:
+        """The folder in which the files of a rulebook are kept; None where they are not."""
+        place = self._place(book.version, book.rulebook.sources_digest)
+        return place if place.is_dir() else None
+
+
+class KeptDecisions:
+    """The decisions of one logs folder."""
+
+    def __init__(self, logs: Path) -> None:
+        self.rulebooks = KeptRulebooks(logs)
+        self.folder = logs / JOURNAL
+
+    def remake(self, decision_id: str, event: Decided | None = None) -> Remade | None:
+        """A decision by its whole id, or by its event where that is at hand; None where the journal holds none.
+
+        Raises:
+            ViewError: where it cannot be made again.
+            OSError: where the journal cannot be read.
+
+        """
+        found = event or self.find(decision_id)
+        if found is None:
+            return None
+        kept = decide_again(found, self.rulebooks)
+        return Remade(found, kept.record, explain(kept.book, found.policy, kept.facts), kept.differs)
+
+    def compiled(self, version: str, sources: str, profile: str) -> Book | None:
+        """A rulebook that was kept, ready to decide; None where it was not, or is not what it was."""
+        try:
+            return self.rulebooks.open(version, sources, profile, "compiled").warm()
+        except ViewError as error:
+            _log.warning("the session's rulebook cannot be shown: %s", error.message)
+            return None
+
+    def find(self, decision_id: str) -> Decided | None:
+        """The event of a decision. Lines are compared as bytes, from the last one back, and the right one is decoded.
+
+        Raises:
+            OSError: where the journal cannot be read.
+
+        """
+        mark = f'"decision_id":"{decision_id}"'.encode()
+        for file in reversed(day_files(self.folder, archived=True)):
+            with file.open_for_seeking() as stream:
+                for _, line in lines_backwards(stream, 1 << 20):
+                    if mark in line and (event := _decided(line, decision_id)) is not None:
+                        return event
+        return None
+
+
+def _decided(line: bytes, decision_id: str) -> Decided | None:
+    """The event of a line if it is this decision: others name it as well."""
+    head = HEAD.match(line)
+    if head is None or head[1] not in _TAGS:
+        return None
+    try:
+        event = decode(line)
+    except BadLineError:
+        return None
+    return event if isinstance(event, Decided) and decision_id_of(event) == decision_id else None

@@ -1,0 +1,451 @@
+"""What pages and the API read: one model of the present, kept up to date from the events of a journal.
+
+In: a source of events, the rulebook that decides, and the folder of logs. Out: the last route decisions and the
+decisions behind them, the stories of the last intents, the last snapshot with a trend of each symbol, which session
+that is, and any decision of the journal made again. Everything is bounded, so that it runs for months.
+
+All of it belongs to one event loop: `poll` takes what has come, folds it, and tells the listeners once a batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from engine.book import Book
+from engine.journal.events import (
+    Decided,
+    Event,
+    Outcome,
+    Routed,
+    RulebookLoaded,
+    SessionEnded,
+    SessionStarted,
+    Snapshot,
+)
+from engine.routing.evidence.contract import ExecutionHealth, Nav, Positions, Risk, RouterHealth
+from engine.routing.evidence.owners import Owners
+from engine.web.kept import KeptDecisions, Remade, decision_id_of
+from engine.web.proving import Proof
+from engine.web.sources import Source
+
+_log = logging.getLogger(__name__)
+
+
+class View(Protocol):
+    """Something that is made of events."""
+
+    def see(self, event: Event) -> None:
+        """Take the next one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """How much is held in memory."""
+
+    routes: int = 5_000
+    """Route decisions of the feed."""
+    decisions: int = 20_000
+    """Records of decisions, about 2 kB each: older ones are read from the journal."""
+    intents: int = 2_000
+    """Intents whose story is at hand."""
+    story: int = 400
+    """Events of one of them."""
+    trend: int = 120
+    """Points of a symbol's trend: two hours of snapshots."""
+
+
+class HealthNow(msgspec.Struct, frozen=True, kw_only=True):
+    """The views of one snapshot, all of the same tick and moment."""
+
+    tick: int
+    seq: int
+    """Of the snapshot in the journal."""
+    updated_ts: float
+    """Seconds since 1970 UTC, in the time of the market."""
+    router_health: RouterHealth
+    execution_health: ExecutionHealth
+    nav: Nav
+    positions: Positions
+    risk: Risk
+
+
+class Point(msgspec.Struct, frozen=True, gc=False):
+    """What a snapshot said of a symbol, for a line over time. None: not known then."""
+
+    ts: float
+    maker_fill_rate: float | None
+    fallback_rate: float | None
+    slippage_p50: float | None
+    slippage_p95: float | None
+    ack_latency_ms: float | None
+    bias: float | None
+    offset_bps: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionNow:
+    """The session whose events come in."""
+
+    profile: str
+    rulebook: str
+    sources: str
+    venue: str
+    market: str
+    started_ms: int
+    resumed: bool
+    ended: str | None = None
+    """Why it ended; None while it runs, as far as the journal says."""
+    rulebook_ms: int = 0
+    """Since when its rulebook decides."""
+
+
+@dataclass(frozen=True, slots=True)
+class RouteFilter:
+    """Which route decisions are asked for; each that is given has to fit."""
+
+    symbol: str | None = None
+    route: str | None = None
+    veto: str | None = None
+    """A rule, as `set.rule`."""
+    quality: str | None = None
+    event: str | None = None
+
+    def fits(self, routed: Routed) -> bool:
+        """Whether this is one of them."""
+        return (
+            (self.symbol is None or routed.symbol == self.symbol)
+            and (self.route is None or routed.route == self.route)
+            and (self.quality is None or routed.quality == self.quality)
+            and (self.event is None or routed.event == self.event)
+            and (self.veto is None or self.veto in routed.vetoes)
+        )
+
+
+@dataclass(slots=True)
+class _Followed:
+    """What was read of a journal; forgotten as a whole where another journal begins."""
+
+    last_seq: int = 0
+    last_ms: int | None = None
+    session: SessionNow | None = None
+    snapshot: Snapshot | None = None
+    owners: Owners = field(default_factory=Owners)
+    stories: dict[str, list[Event]] = field(default_factory=dict)
+    decisions: dict[str, Decided] = field(default_factory=dict)
+    trends: dict[str, deque[Point]] = field(default_factory=dict)
+
+
+class Live:
+    """The model. `poll` it often; everything else reads what it has."""
+
+    def __init__(
+        self,
+        book: Book,
+        logs: Path,
+        source: Source,
+        *,
+        views: Sequence[View] = (),
+        watchers: Sequence[View] = (),
+        current: Callable[[], Book] | None = None,
+        keep: Keep | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """`views` are shown each event, `watchers` those that happen from now on.
+
+        `current` gives the rulebook in force where somebody else changes it. `clock` gives seconds that never go back,
+        `wall` seconds since 1970.
+        """
+        self.keep = keep or Keep()
+        self.routes: deque[Routed] = deque(maxlen=self.keep.routes)
+        """The last route decisions, oldest first."""
+        self.version = 0
+        """Grows with every batch: who has seen this number has seen everything."""
+        self.is_caught_up = False
+        """Whether everything that was there at the start has been taken."""
+        self.kept = KeptDecisions(logs)
+        self.proofs: Sequence[Proof] | None = None
+        """What is proved of the rulebook in force; None while nobody knows."""
+        self._source = source
+        self._views = tuple(views)
+        self._watchers = tuple(watchers)
+        self._current = current
+        self._clock = clock
+        self._wall = wall
+        self._now = _Followed()
+        self._health: HealthNow | None = None
+        self._listeners: list[Callable[[], object]] = []
+        self._handlers: dict[type[Event], Callable[[Any], None]] = {
+            SessionStarted: self._started,
+            SessionEnded: self._ended,
+            RulebookLoaded: self._loaded,
+            Routed: self._routed,
+            Decided: self._decided,
+            Snapshot: self._snapshot,
+        }
+        self.use(book)
+
+    # --- what there is -----------------------------------------------------------------------------------------------
+
+    @property
+    def book(self) -> Book:
+        """The rulebook that requests are decided by."""
+        if self._current is not None and (current := self._current()) is not self._book:
+            self.use(current)
+        return self._book
+
+    @property
+    def loaded_ts(self) -> float:
+        """When it was put in force here, in seconds since 1970 of real time."""
+        return self._loaded_ts
+
+    def use(self, book: Book) -> None:
+        """Decide by another rulebook from here on. One assignment, so a request sees the old one or the new one."""
+        self._loaded_ts = self._wall()
+        self._book = book
+        self.version += 1
+
+    @property
+    def session(self) -> SessionNow | None:
+        """The session whose events come in; None before the first."""
+        return self._now.session
+
+    @property
+    def health(self) -> HealthNow | None:
+        """The last snapshot, whole; None before the first."""
+        return self._health
+
+    @property
+    def last_seq(self) -> int:
+        """Of the last event; 0 before the first."""
+        return self._now.last_seq
+
+    @property
+    def last_ts(self) -> float | None:
+        """Of the last event, in the time of the market; None before the first."""
+        return None if self._now.last_ms is None else self._now.last_ms / 1000
+
+    @property
+    def bad_lines(self) -> int:
+        """Lines of the journal that said no event."""
+        return self._source.bad_lines
+
+    def health_age_s(self) -> float | None:
+        """How old the snapshot is in the time of the market, by the last event."""
+        if self._health is None or self.last_ts is None:
+            return None
+        return max(0.0, self.last_ts - self._health.updated_ts)
+
+    def quiet_s(self) -> float | None:
+        """For how long, in real time, nothing was written: a session that died looks like this."""
+        return self._source.quiet_s()
+
+    def unread_bytes(self) -> int:
+        """How far behind the journal this is."""
+        return self._source.unread_bytes()
+
+    def latest(self, wanted: RouteFilter | None = None) -> Iterator[Routed]:
+        """Route decisions that fit, the newest first."""
+        for routed in reversed(self.routes):
+            if wanted is None or wanted.fits(routed):
+                yield routed
+
+    def trend(self, symbol: str) -> Sequence[Point]:
+        """What the last snapshots said of a symbol, oldest first."""
+        return self._now.trends.get(symbol, ())
+
+    def story(self, intent_id: str) -> Sequence[Event]:
+        """What happened to one of the last intents, in order; empty for one that is not at hand."""
+        return self._now.stories.get(intent_id, ())
+
+    def outcome(self, intent_id: str) -> Outcome | None:
+        """How one of the last intents ended; None for one that has not, or is not at hand."""
+        return next((event for event in reversed(self.story(intent_id)) if isinstance(event, Outcome)), None)
+
+    def decided(self, decision_id: str) -> Decided | None:
+        """One of the last decisions as it was journaled; None for one that is not at hand."""
+        return self._now.decisions.get(decision_id)
+
+    async def decision(self, decision_id: str) -> Remade | None:
+        """Any decision of the journal with everything it looked at; None where the journal holds none of this id.
+
+        Old ones are looked for in another thread, as is the rulebook that decided.
+
+        Raises:
+            ViewError: where it cannot be made again.
+            JournalError: where the journal cannot be read.
+
+        """
+        event = self.decided(decision_id)
+        return await asyncio.to_thread(self.kept.remake, decision_id, event)
+
+    # --- what comes in -----------------------------------------------------------------------------------------------
+
+    def listen(self, listener: Callable[[], object]) -> Callable[[], None]:
+        """Call `listener` after each batch, until what is returned is called."""
+        self._listeners.append(listener)
+
+        def stop() -> None:
+            if listener in self._listeners:
+                self._listeners.remove(listener)
+
+        return stop
+
+    def poll(self, most: int = 500) -> int:
+        """Take what has come, at most so many events, and fold it; how many there were.
+
+        500 take about 4 ms to fold and as long to read, in which nobody is answered.
+        """
+        old = self._source.old
+        events = self._source.take(most)
+        before = self._now.snapshot
+        for number, event in enumerate(events):
+            try:
+                self._see(event, is_new=number >= old)
+            except Exception:  # noqa: BLE001 - one event must not cost those after it
+                _log.exception("an event could not be shown", extra={"seq": event.seq})
+        if self._now.snapshot is not before:
+            self._look_at_snapshot()
+        self.is_caught_up = self.is_caught_up or not self._source.old
+        if events:
+            self.version += 1
+            for listener in tuple(self._listeners):
+                try:
+                    listener()
+                except Exception:  # noqa: BLE001 - one page must not stop what the others rest on
+                    _log.exception("a listener failed")
+        return len(events)
+
+    async def follow(self, *, every_s: float = 0.1, most: int = 500) -> None:
+        """Poll for ever; in between, and between two full batches, others are answered."""
+        while True:
+            full = self.poll(most) == most
+            await asyncio.sleep(0.0 if full else every_s)
+
+    def _see(self, event: Event, *, is_new: bool) -> None:
+        now = self._now
+        if event.seq <= now.last_seq:  # another journal, begun anew in the same place
+            now = self._now = _Followed()
+            self.routes.clear()
+            self._health = None
+        now.last_seq, now.last_ms = event.seq, event.ts_ms
+        handler = self._handlers.get(event.__class__)
+        if handler is not None:
+            handler(event)
+        self._tell(event)
+        for view in self._views:
+            view.see(event)
+        if is_new:
+            for watcher in self._watchers:
+                watcher.see(event)
+
+    def _tell(self, event: Event) -> None:
+        """Add to the story of the intent that an event is about."""
+        owners, stories = self._now.owners, self._now.stories
+        owners.see(event)
+        intent_id = getattr(event, "intent_id", None) or owners.of(event).intent_id
+        if intent_id is None:
+            return
+        told = stories.get(intent_id)
+        if told is None:
+            told = stories[intent_id] = []
+            if len(stories) > self.keep.intents:
+                del stories[next(iter(stories))]
+        if len(told) < self.keep.story:
+            told.append(event)
+
+    def _started(self, event: SessionStarted) -> None:
+        self._now.session = SessionNow(
+            profile=event.profile,
+            rulebook=event.rulebook,
+            sources=event.sources,
+            venue=event.venue,
+            market=event.market,
+            started_ms=event.ts_ms,
+            resumed=event.resumed,
+            rulebook_ms=event.ts_ms,
+        )
+
+    def _ended(self, event: SessionEnded) -> None:
+        if self._now.session is not None:
+            self._now.session = replace(self._now.session, ended=event.reason)
+
+    def _loaded(self, event: RulebookLoaded) -> None:
+        if self._now.session is not None:
+            self._now.session = replace(
+                self._now.session,
+                profile=event.profile,
+                rulebook=event.rulebook,
+                sources=event.sources,
+                rulebook_ms=event.ts_ms,
+            )
+
+    def _routed(self, event: Routed) -> None:
+        self.routes.append(event)
+
+    def _decided(self, event: Decided) -> None:
+        held = self._now.decisions
+        held[decision_id_of(event)] = event
+        if len(held) > self.keep.decisions:
+            del held[next(iter(held))]
+
+    def _snapshot(self, event: Snapshot) -> None:
+        self._now.snapshot = event
+
+    def _look_at_snapshot(self) -> None:
+        """Read the last snapshot of a batch: one of 200 symbols takes 2 ms."""
+        event = self._now.snapshot
+        if event is None:
+            return
+        try:
+            self._health = health_of(event)
+        except (msgspec.DecodeError, KeyError) as error:
+            _log.warning("a snapshot of another version is not shown: %s", error)
+            return
+        for row in self._health.router_health.symbols:
+            trend = self._now.trends.get(row.symbol)
+            if trend is None:
+                trend = self._now.trends[row.symbol] = deque(maxlen=self.keep.trend)
+            trend.append(
+                Point(
+                    row.updated_ts,
+                    row.maker_fill_rate,
+                    row.fallback_rate,
+                    row.slippage_p50,
+                    row.slippage_p95,
+                    row.ack_latency_ms,
+                    row.bias,
+                    row.offset_bps,
+                )
+            )
+
+
+def health_of(event: Snapshot) -> HealthNow:
+    """The views of a snapshot.
+
+    Raises:
+        msgspec.DecodeError: where they are of another version.
+        KeyError: where one is not there.
+
+    """
+    views: Mapping[str, msgspec.Raw] = event.views
+    router = msgspec.json.decode(views["router_health"], type=RouterHealth)
+    return HealthNow(
+        tick=event.tick,
+        seq=event.seq,
+        updated_ts=router.updated_ts,
+        router_health=router,
+        execution_health=msgspec.json.decode(views["execution_health"], type=ExecutionHealth),
+        nav=msgspec.json.decode(views["nav"], type=Nav),
+        positions=msgspec.json.decode(views["positions"], type=Positions),
+        risk=msgspec.json.decode(views["risk"], type=Risk),
+    )

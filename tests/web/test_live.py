@@ -1,0 +1,244 @@
+"""The model of the present: what it holds, what it forgets, and whom it tells."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.journal.events import Event, IntentReceived, Routed, RulebookLoaded, SessionEnded, Snapshot
+from engine.web.live import Keep, Live, RouteFilter
+from tests.routing.written import BTC, DOGE, NOW_MS, Written, shipped
+from tests.web.world import Clock, ListedSource, a_session
+
+
+class Seen:
+    """A view that keeps what it is shown."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def see(self, event: Event) -> None:
+        self.events.append(event)
+
+
+def live_of(tmp_path: Path, events: Sequence[Event] = (), *, keep: Keep | None = None, old: int = 0) -> Live:
+    return Live(shipped("prod"), tmp_path, ListedSource(events, old=old), keep=keep, clock=Clock(), wall=Clock(1.7e9))
+
+
+def polled(live: Live, most: int = 500) -> Live:
+    while live.poll(most):
+        pass
+    return live
+
+
+def numbered(*events: Event) -> list[Event]:
+    journal = Written()
+    return [journal.add(event) for event in events]
+
+
+def routed(symbol: str = BTC, route: str = "taker", vetoes: Sequence[str] = ("a.b",), quality: str = "ok") -> Routed:
+    (found,) = [event for event in a_session() if isinstance(event, Routed) and event.route == "maker"]
+    return msgspec.structs.replace(found, symbol=symbol, route=route, vetoes=list(vetoes), quality=quality)
+
+
+def test_everything_a_page_shows_is_there_after_one_poll(tmp_path: Path) -> None:
+    events = a_session()
+    live = live_of(tmp_path, events)
+    assert (live.session, live.health, live.last_ts, live.is_caught_up) == (None, None, None, False)
+    assert live.poll() == len(events)
+    assert live.session is not None
+    assert (live.session.profile, live.session.ended, live.session.started_ms) == ("prod", None, NOW_MS)
+    assert [each.intent_id for each in live.latest()] == ["exit-1", "entry-1"]
+    assert (live.last_seq, live.last_ts) == (events[-1].seq, events[-1].ts_ms / 1000)
+    assert live.health is not None
+    assert live.health.router_health.symbols[0].quality == "good"
+    assert (live.health_age_s(), live.quiet_s(), live.is_caught_up) == (0.0, 3.5, True)
+
+
+def test_an_intents_story_holds_what_the_venue_said_of_its_orders(tmp_path: Path) -> None:
+    live = polled(live_of(tmp_path, a_session()))
+    told = [type(event).__name__ for event in live.story("entry-1")]
+    assert told == ["IntentReceived", "Decided", "Decided", "Routed", "OrderPlanned", "Heard", "Heard", "Outcome"]
+    outcome = live.outcome("entry-1")
+    assert outcome is not None
+    assert outcome.result == "filled"
+    assert live.outcome("exit-1") is None
+    assert list(live.story("nobody")) == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "fitting"),
+    [
+        (RouteFilter(), [3, 2, 1, 0]),
+        (RouteFilter(symbol=DOGE), [3]),
+        (RouteFilter(route="taker"), [3, 2, 1]),
+        (RouteFilter(veto="c.d"), [2]),
+        (RouteFilter(quality="broken"), [1]),
+        (RouteFilter(event="fallback"), []),
+        (RouteFilter(symbol=BTC, route="taker", veto="a.b"), [2, 1]),
+    ],
+)
+def test_route_decisions_are_found_by_what_they_say(tmp_path: Path, wanted: RouteFilter, fitting: list[int]) -> None:
+    rows = numbered(
+        routed(route="maker", vetoes=()), routed(quality="broken"), routed(vetoes=("a.b", "c.d")), routed(symbol=DOGE)
+    )
+    live = polled(live_of(tmp_path, rows))
+    assert [each.seq - 1 for each in live.latest(wanted)] == fitting
+
+
+@given(st.integers(1, 7))
+def test_in_whatever_batches_events_come_the_model_is_the_same(most: int) -> None:
+    one, other = (polled(live_of(Path("nowhere"), a_session()), many) for many in (most, 500))
+    assert list(one.routes) == list(other.routes)
+    assert one.story("entry-1") == other.story("entry-1")
+    assert (one.health, one.session, one.last_seq) == (other.health, other.session, other.last_seq)
+
+
+def test_what_is_held_is_bounded(tmp_path: Path) -> None:
+    received = next(event for event in a_session() if isinstance(event, IntentReceived))
+    rows: list[Event] = []
+    for number in range(50):
+        rows += [msgspec.structs.replace(received, intent_id=f"i-{number}"), routed()]
+    rows += [msgspec.structs.replace(received, intent_id="long") for _ in range(50)]
+    events = [*numbered(*rows)]
+    live = polled(live_of(tmp_path, events, keep=Keep(routes=10, decisions=1, intents=5, story=7)))
+    assert len(live.routes) == 10
+    assert len(live._now.stories) == 5
+    assert len(live.story("long")) == 7
+    assert not live.story("i-3")
+
+
+def test_only_the_decisions_at_hand_are_kept_and_found_by_their_id(tmp_path: Path) -> None:
+    live = polled(live_of(tmp_path, a_session(), keep=Keep(decisions=1)))
+    (last,) = live._now.decisions
+    event = live.decided(last)
+    assert event is not None
+    assert json.loads(bytes(event.record))["decision_id"] == last
+    assert event.intent_id == "exit-1"
+
+
+def test_another_journal_in_the_same_place_starts_anew(tmp_path: Path) -> None:
+    live = polled(live_of(tmp_path, [*a_session(), *a_session()[:5]]))
+    assert [each.intent_id for each in live.latest()] == ["entry-1"]
+    assert live.health is None
+    assert live.outcome("entry-1") is None
+
+
+def test_a_session_that_ends_or_decides_by_another_rulebook_is_seen_to(tmp_path: Path) -> None:
+    events = a_session()
+    journal = Written()
+    journal.events = list(events)
+    loaded = journal.add(RulebookLoaded(ts_ms=NOW_MS + 8000, profile="prod", rulebook="v2", sources="s2"))
+    ended = journal.add(SessionEnded(ts_ms=NOW_MS + 9000, reason="market_ended"))
+    live = polled(live_of(tmp_path, [*events, loaded]))
+    assert live.session is not None
+    assert (live.session.rulebook, live.session.rulebook_ms, live.session.ended) == ("v2", NOW_MS + 8000, None)
+    live = polled(live_of(tmp_path, [*events, loaded, ended]))
+    assert live.session is not None
+    assert live.session.ended == "market_ended"
+
+
+def test_a_trend_has_a_point_a_snapshot(tmp_path: Path) -> None:
+    snapshots = [event for event in a_session() if isinstance(event, Snapshot)] * 5
+    source = ListedSource()
+    live = Live(shipped("prod"), tmp_path, source, keep=Keep(trend=3))
+    for number, event in enumerate(snapshots, 1):
+        source.events.append(msgspec.structs.replace(event, seq=number))
+        live.poll()
+    assert len(live.trend(BTC)) == 3
+    assert live.trend(BTC)[0].maker_fill_rate == 0.82
+    assert live.trend("NEWUSDT") == ()
+
+
+def test_a_snapshot_of_another_version_is_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    broken = [
+        Snapshot(ts_ms=1, tick=1, views={}),
+        Snapshot(ts_ms=2, tick=2, views={"router_health": msgspec.Raw(b"{}")}),
+    ]
+    source = ListedSource()
+    live = Live(shipped("prod"), tmp_path, source)
+    for event in numbered(*broken):
+        source.events.append(event)
+        assert live.poll() == 1
+    assert live.health is None
+    assert "not shown" in caplog.text
+
+
+def test_listeners_are_told_once_a_batch_until_they_stop(tmp_path: Path) -> None:
+    told: list[int] = []
+    source = ListedSource(a_session())
+    live = Live(shipped("prod"), tmp_path, source)
+    stop = live.listen(lambda: told.append(live.version))
+    live.poll()
+    live.poll()  # nothing came
+    assert told == [live.version]
+    stop()
+    stop()
+    source.events.extend(numbered(routed()))
+    live.poll()
+    assert len(told) == 1
+
+
+def test_views_see_all_and_watchers_only_what_is_new(tmp_path: Path) -> None:
+    events, view, watcher = a_session(), Seen(), Seen()
+    source = ListedSource(events, old=4)
+    live = Live(shipped("prod"), tmp_path, source, views=(view,), watchers=(watcher,))
+    live.poll(3)
+    was_caught_up = live.is_caught_up
+    polled(live, 3)
+    assert (was_caught_up, live.is_caught_up) == (False, True)
+    assert (view.events, watcher.events) == (events, events[4:])
+
+
+def test_the_rulebook_is_that_of_whoever_may_change_it(tmp_path: Path) -> None:
+    current = [shipped("prod")]
+    clock = Clock(5.0)
+    live = Live(shipped("prod"), tmp_path, ListedSource(), current=lambda: current[0], wall=clock)
+    assert (live.book.profile, live.loaded_ts) == ("prod", 5.0)
+    version = live.version
+    current[0], clock.now_s = shipped("testnet"), 9.0
+    assert (live.book.profile, live.loaded_ts) == ("testnet", 9.0)
+    assert live.version == version + 1
+
+
+def test_an_event_or_a_listener_that_fails_costs_nobody_else_anything(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(Seen):
+        def see(self, event: Event) -> None:
+            super().see(event)
+            if event.seq == 2:
+                raise ValueError("a view of mine")
+
+    def broken() -> None:
+        raise ValueError("a page of mine")
+
+    view, told = Broken(), list[int]()
+    live = Live(shipped("prod"), tmp_path, ListedSource(a_session()), views=(view,))
+    live.listen(broken)
+    live.listen(lambda: told.append(live.version))
+    assert live.poll() == len(a_session())
+    assert view.events == a_session()
+    assert told == [live.version]
+    assert "a view of mine" in caplog.text
+    assert "a page of mine" in caplog.text
+
+
+def test_following_polls_for_ever_and_lets_others_be_answered(tmp_path: Path) -> None:
+    live = live_of(tmp_path, a_session())
+
+    async def run() -> None:
+        following = asyncio.create_task(live.follow(every_s=0.0, most=2))
+        for _ in range(len(a_session())):
+            await asyncio.sleep(0)
+        following.cancel()
+
+    asyncio.run(run())
+    assert live.last_seq == a_session()[-1].seq

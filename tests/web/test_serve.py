@@ -1,0 +1,249 @@
+"""The server as a process and beside a session: it listens, says who may what, ends in order, and takes intents."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from engine.home import shipped_home
+from engine.journal.events import IntentReceived
+from engine.journal.reader import read
+from engine.routing.sessions.source import open_market
+from engine.routing.sessions.start import SessionOptions, open_embedded
+from engine.routing.shape import SessionShape
+from engine.web.access import AccessError, access_to
+from engine.web.serve import Beside, ServeOptions
+from engine.web.server import Listening, Settings
+from tests.cli.harness import sluice
+from tests.web.world import BEARER, TOKEN, a_session, a_web, write
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@contextmanager
+def serving(*arguments: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`sluice serve` at a free port; the process, and where it answers."""
+    process = subprocess.Popen(
+        [sys.executable, "cli.py", "serve", "-p", "prod", "--port", "0", "--no-prove", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    )
+    try:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        match = re.search(r"http://[^\s\"]+", first)
+        assert match, first + (process.stderr.read() if process.stderr is not None else "")
+        yield process, match[0]
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def ended(process: subprocess.Popen[str], number: signal.Signals) -> tuple[str, str]:
+    """What a process that a signal ends has written, but for what was read before."""
+    process.send_signal(number)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.wait(30)  # a few lines fit into the pipes
+    return process.stdout.read(), process.stderr.read()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_answers_until_a_signal_ends_it_in_order(tmp_path: Path, number: signal.Signals) -> None:
+    write(tmp_path / "journal", a_session())
+    with serving("--logs", str(tmp_path)) as (process, url):
+        with httpx.Client(base_url=url) as client:
+            assert client.get("/livez").json() == {"status": "alive"}
+            while client.get("/readyz").status_code != 200:
+                pass
+            assert client.get("/v1/health").json()["tick"] == 1
+        output, errors = ended(process, number)
+        assert process.returncode == 0, errors
+        assert output.splitlines() == [
+            "reading   everybody on this machine",
+            "writing   nobody: set --token-file or SLUICE_TOKEN",
+            f"journal   {tmp_path / 'journal'}",
+        ]
+        assert "Traceback" not in errors
+
+
+def test_its_log_is_json_where_asked_and_says_what_happens_from_now_on(tmp_path: Path) -> None:
+    events = a_session()
+    write(tmp_path / "journal", events[:-3])
+    with serving("--logs", str(tmp_path), "--json", "--log-format", "json", SLUICE_TOKEN=TOKEN) as (process, url):
+        with httpx.Client(base_url=url) as client:
+            while client.get("/readyz").status_code != 200:
+                pass
+            write(tmp_path / "journal", events[-3:])
+            while f"sluice_journal_last_seq {events[-1].seq}.0" not in client.get("/metrics").text:
+                pass
+            assert client.post("/v1/intents", json={}, headers=BEARER).status_code == 422
+        _, errors = ended(process, signal.SIGTERM)
+    lines = [json.loads(line) for line in errors.splitlines()]
+    routes = [line for line in lines if line["logger"] == "engine.routing"]
+    assert [line["intent_id"] for line in routes] == ["exit-1"]
+    requests = [line for line in lines if line["message"] == "request"]
+    assert [(line["path"], line["status"]) for line in requests][-1] == ("/v1/intents", 422)
+    assert TOKEN not in errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--host", "0.0.0.0"), "so a token is needed"),  # noqa: S104 - refused
+        (("--token-file", "nowhere"), "no such file"),
+        (("--host", ""), "is empty"),
+        (("--host", "192.0.2.1", "--token-file", "{token}"), "cannot listen on 192.0.2.1"),
+    ],
+)
+def test_what_must_not_be_opened_is_refused_with_what_helps(
+    tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    (tmp_path / "token").write_text(TOKEN)
+    given = [each.format(token=tmp_path / "token") for each in arguments]
+    result = sluice("serve", "-p", "prod", "--home", str(shipped_home()), "--port", "0", *given, cwd=tmp_path)
+    assert result.exit_code == 2
+    assert said in result.output
+    assert "help:" in result.output
+    assert TOKEN not in result.output
+
+
+def test_options_of_a_server_go_with_web_alone(tmp_path: Path) -> None:
+    result = sluice("run", "--port", "7070", cwd=tmp_path)
+    assert result.exit_code == 2
+    assert "--port goes with --web alone" in result.output
+
+
+def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        web = a_web(tmp_path)
+        web.settings = Settings(port=taken.getsockname()[1])
+        with pytest.raises(AccessError, match="already in use"):
+            Listening(web)
+
+
+def test_it_listens_on_the_new_loopback_too(tmp_path: Path) -> None:
+    web = a_web(tmp_path, access=access_to("::1", None, {}))
+    web.settings = Settings(host="::1", port=0)
+    listening = Listening(web)
+    listening.start()
+    try:
+        assert listening.url.startswith("http://[::1]:")
+        assert httpx.get(f"{listening.url}/livez").status_code == 200
+    finally:
+        listening.stop()
+
+
+def test_a_session_shows_itself_and_takes_intents_over_http(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole way: posted over a socket, taken by the session in its own thread, journaled, and shown again."""
+    import asyncio
+
+    monkeypatch.setenv("SLUICE_TOKEN", TOKEN)
+    nothing = tmp_path / "none.jsonl"
+    nothing.write_text("")
+    said: list[str] = []
+    options = ServeOptions(home=shipped_home(), logs=tmp_path, port=0, prove=False)
+    shape = SessionShape(seed=7, generated_s=60)
+    with Beside(options, said.append) as beside:
+        session = SessionOptions(
+            "testnet",
+            shipped_home(),
+            tmp_path,
+            shape,
+            intents=str(nothing),
+            baselines=False,
+            inbox=beside.inbox,
+        )
+        market = open_market(shape, (), generated=True)
+
+        async def opening(watchers, progress, standard_input):  # type: ignore[no-untyped-def]  # as `Opening` has it
+            return open_embedded(session, market, watchers=watchers, progress=progress, standard_input=standard_input)
+
+        async def run() -> None:
+            from engine.routing.sessions.standard_input import StandardInput
+
+            running = await beside.opening(opening)((), lambda _: None, StandardInput())
+            intent = {"intent_id": "api-1", "symbol": "BTCUSDT", "side": "buy", "qty": 0.01, "order_type": "market"}
+            async with httpx.AsyncClient(base_url=said[0].removeprefix("listening on "), headers=BEARER) as client:
+                assert (await client.post("/v1/intents", json=intent)).status_code == 202
+                await running.run()
+                while (await client.get("/v1/health")).status_code != 200:
+                    pass
+                held = (await client.get("/v1/health")).json()
+                assert held["session"]["profile"] == "testnet"
+                assert (await client.post("/v1/intents", json={**intent, "intent_id": "api-2"})).status_code == 503
+
+        asyncio.run(run())
+    assert said[1:] == ["reading   everybody on this machine", "writing   who has the token"]
+    (received,) = read(tmp_path / "journal", types=(IntentReceived,))
+    assert isinstance(received, IntentReceived)
+    assert received.intent_id == "api-1"
+
+
+MOUNTED = """
+import sys
+from pathlib import Path
+import httpx
+from nicegui import ui
+from engine.book import load
+from engine.home import shipped_home
+from engine.web.access import access_to
+from engine.web.server import Listening, Settings, Web
+from engine.web.sources import JournalSource
+
+logs = Path(sys.argv[1])
+source, access = JournalSource(logs / "journal"), access_to("127.0.0.1", None, {})
+web = Web(load("prod", shipped_home()), logs, source, access, Settings(port=0))
+
+@ui.page("/")
+def page():
+    ui.label("a page of ours")
+
+ui.run_with(web.app)
+listening = Listening(web)
+listening.start()
+with httpx.Client(base_url=listening.url) as client:
+    text = client.get("/", headers={"Accept": "text/html"}).text
+    assert "a page of ours" in text, text
+    outside = [part for part in text.split('"') if part.startswith(("http:", "https:", "//"))]
+    assert outside == [], outside
+    for path, status in (("/v1/nothing", 404), ("/v1/rulebook", 200), ("/livez", 200)):
+        answer = client.get(path)
+        assert (answer.status_code, "json" in answer.headers["content-type"]) == (status, True), path
+    assert client.get("/v1/decide").status_code == 405
+listening.stop()
+"""
+
+
+def test_pages_are_mounted_beside_the_api_and_fetch_nothing_from_elsewhere(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", MOUNTED, str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_without_the_extra_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("engine.analysis.request.find_spec", lambda _: None)
+    for arguments in (("serve", "-p", "prod"), ("run", "--web", "--generated")):
+        result = sluice(*arguments, "--home", str(shipped_home()), cwd=tmp_path)
+        assert result.exit_code == 2
+        assert "pip install 'sluice-router[web]'" in result.output

@@ -1,0 +1,162 @@
+"""What the server does beside answering: it follows the session's rulebook, proves it, and counts reloads."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from engine.book import Book, load
+from engine.home import HOME_FOLDERS, shipped_home
+from engine.journal.events import Event, SessionEnded
+from engine.reload.status import Attempt, Status, write_status
+from engine.routing.evidence.rulebooks import Rulebooks
+from engine.web.proving import counted, prove
+from engine.web.reloads import Reloads
+from engine.web.server import Web
+from tests.cli.harness import HOME
+from tests.routing.written import Written, shipped, started
+from tests.web.world import ListedSource, a_session, a_web
+
+
+def another(tmp_path: Path) -> tuple[Path, Book]:
+    """A home with one number changed, and its rulebook."""
+    home = tmp_path / "home"
+    for folder in HOME_FOLDERS:
+        shutil.copytree(shipped_home() / folder, home / folder)
+    base = home / "profiles" / "base.yaml"
+    text = base.read_text(encoding="utf-8")
+    changed = text.replace("quality.min_samples: 20", "quality.min_samples: 21")
+    assert changed != text
+    base.write_text(changed, encoding="utf-8")
+    return home, load("prod", home)
+
+
+def begun(book: Book, **changes: Any) -> list[Event]:
+    made = msgspec.structs.replace(started(), rulebook=book.version, sources=book.rulebook.sources_digest, **changes)
+    return [Written().add(made)]
+
+
+def living(web: Web, until: Callable[[], bool], *, most: int = 200) -> bool:
+    """Let a server live until something is so; whether it became so."""
+    web.settings = replace(web.settings, look_every_s=0.001, poll_every_s=0.001)
+
+    async def run() -> bool:
+        async with web._lifespan(web.app):
+            for _ in range(most):
+                await asyncio.sleep(0.005)
+                if until():
+                    return True
+        return False
+
+    return asyncio.run(run())
+
+
+def test_it_decides_by_what_the_session_decides_by(tmp_path: Path) -> None:
+    home, book = another(tmp_path)
+    Rulebooks(tmp_path).load(home, "prod")
+    web = a_web(tmp_path, begun(book))
+    assert web.live.book.version == shipped("prod").version != book.version
+    assert living(web, lambda: web.live.book.version == book.version)
+    assert web.live.book.backend == "compiled"
+
+
+@pytest.mark.parametrize("why_not", ["not kept", "ended", "another profile", "of this process"])
+def test_what_nobody_decides_by_or_can_be_shown_changes_nothing(tmp_path: Path, why_not: str) -> None:
+    home, book = another(tmp_path)
+    if why_not != "not kept":
+        Rulebooks(tmp_path).load(home, "prod")
+    events = begun(book, **({"profile": "testnet"} if why_not == "another profile" else {}))
+    if why_not == "ended":
+        events.append(SessionEnded(ts_ms=events[0].ts_ms, seq=2, reason="market_ended"))
+    web = a_web(tmp_path, events)
+    web._follows = why_not != "of this process"
+    assert not living(web, lambda: web.live.book.version == book.version, most=20)
+
+
+def test_events_are_followed_as_long_as_it_lives(tmp_path: Path) -> None:
+    source = ListedSource()
+    web = a_web(tmp_path, source=source)
+    source.events.extend(a_session())
+    assert living(web, lambda: web.live.health is not None)
+
+
+def proved(book: Book, home: Path) -> Any:
+    return asyncio.run(prove(book, home))
+
+
+def test_invariants_are_proved_of_the_rulebook_that_is_asked_for_and_of_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    book = load("live", HOME)
+    proofs = proved(book, HOME)
+    wanted = {(name, item.id) for name, policy in book.rulebook.policies.items() for item in policy.invariants}
+    assert {(proof.policy, proof.id) for proof in proofs} <= wanted
+    assert len(proofs) == sum(counted(proofs).values()) > 0
+    assert proved(shipped("prod"), HOME) is None  # there is no such profile
+    assert proved(load("trial", HOME), shipped_home()) is None
+
+
+def test_without_a_solver_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.web.proving.find_spec", lambda _: None)
+    assert proved(shipped("prod"), shipped_home()) is None
+
+
+def test_proofs_are_shown_with_the_rulebook_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from engine.web import server
+    from engine.web.proving import Proof
+
+    asked: list[tuple[str, Path]] = []
+
+    async def proving(book: Book, home: Path) -> list[Proof]:
+        asked.append((book.profile, home))
+        return [Proof(policy="routing", id="strict", text="…", at="policies/routing.yaml:9", status="proven", why="")]
+
+    monkeypatch.setattr(server, "prove", proving)
+    web = a_web(tmp_path)
+    web._proves = shipped_home()
+    assert living(web, lambda: b'sluice_proofs{state="proven"} 1.0' in web.metrics.text("")[0])
+    assert asked == [("prod", shipped_home())]
+    Rulebooks(tmp_path).load(shipped_home(), "testnet")
+    web.live.use(shipped("testnet"))
+    assert living(web, lambda: asked[-1][0] == "testnet")
+    assert asked[-1][1].parent.parent == tmp_path / "rulebooks"  # the files that it was loaded from
+
+
+def status(at_ms: int | None, verdict: str = "accepted") -> Status:
+    attempt = None if at_ms is None else Attempt(at_ms=at_ms, verdict=verdict, line="said")
+    return Status(
+        profile="prod", version="v", sources="s", generation=0, since_ms=0, process=1, origin=".", attempt=attempt
+    )
+
+
+def test_each_verdict_on_a_change_is_told_once_and_old_ones_never(tmp_path: Path) -> None:
+    reloads = Reloads(tmp_path)
+    assert (reloads.look(), reloads.status) == (None, None)
+    (tmp_path / "reload").mkdir()
+    write_status(tmp_path, status(1))
+    fresh = Reloads(tmp_path)
+    assert (reloads.look(), fresh.look()) == ("accepted", None)
+    write_status(tmp_path, status(2, "refused"))
+    assert [reloads.look(), reloads.look(), fresh.look()] == ["refused", None, "refused"]
+    (tmp_path / "reload" / "status.json").write_text("{")
+    assert reloads.look() is None
+    assert reloads.status is not None
+
+
+def test_reloads_are_counted_while_it_lives(tmp_path: Path) -> None:
+    (tmp_path / "reload").mkdir()
+    web = a_web(tmp_path)
+
+    def refused() -> bool:
+        write_status(tmp_path, status(7, "refused"))
+        return b'sluice_rulebook_reloads_total{result="refused"} 1.0' in web.metrics.text("")[0]
+
+    assert living(web, refused)

@@ -1,0 +1,116 @@
+"""Where events come from: a journal that somebody else writes, and a session of this process."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from engine.journal.folder import DAY_MS
+from engine.web.sources import HandedSource, JournalSource
+from tests.journal.samples import DAY, at, probe, received, written
+from tests.web.world import Clock, a_session, write
+
+
+def everything(source: JournalSource | HandedSource, most: int = 3) -> list[int]:
+    found: list[int] = []
+    while taken := source.take(most):
+        found += [event.seq for event in taken]
+    return found
+
+
+def test_a_journal_is_taken_from_its_last_events_on_and_as_it_grows(tmp_path: Path) -> None:
+    events = a_session()
+    write(tmp_path, events[:6])
+    source = JournalSource(tmp_path, backlog=4)
+    assert source.old == 4
+    assert everything(source) == [3, 4, 5, 6]
+    assert (source.old, source.unread_bytes()) == (0, 0)
+    write(tmp_path, events[6:])
+    assert source.unread_bytes() > 0
+    assert everything(source) == [event.seq for event in events[6:]]
+    assert source.unread_bytes() == 0
+
+
+def test_a_journal_that_is_not_there_yet_is_taken_when_it_is(tmp_path: Path) -> None:
+    source = JournalSource(tmp_path / "journal")
+    assert (everything(source), source.old, source.unread_bytes(), source.quiet_s()) == ([], 0, 0, None)
+    events = a_session()
+    write(tmp_path / "journal", events)
+    assert everything(source) == [event.seq for event in events]
+
+
+def test_days_follow_each_other(tmp_path: Path) -> None:
+    written(tmp_path, [probe(at(DAY)), probe(at(DAY, DAY_MS - 1)), probe(at(DAY + 1))])
+    source = JournalSource(tmp_path, backlog=0)
+    assert everything(source) == []
+    written(tmp_path, [probe(at(DAY + 1, 5)), probe(at(DAY + 2, 5))])
+    assert everything(source, most=1) == [5, 6, 7]  # each later day begins with a checkpoint
+
+
+def test_half_a_line_is_waited_for(tmp_path: Path) -> None:
+    write(tmp_path, a_session()[:2])
+    source = JournalSource(tmp_path, backlog=0)
+    (path,) = tmp_path.glob("*.jsonl")
+    line = path.read_bytes().splitlines(keepends=True)[-1].replace(b'"seq":2', b'"seq":3')
+    with path.open("ab", buffering=0) as stream:
+        stream.write(line[:20])
+        assert everything(source) == []
+        stream.write(line[20:])
+    assert everything(source) == [3]
+
+
+def test_a_line_that_says_no_event_is_counted_and_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    events = a_session()
+    write(tmp_path, events[:3])
+    (path,) = tmp_path.glob("*.jsonl")
+    path.write_bytes(path.read_bytes() + b"{}\n")
+    write(tmp_path, events[3:4])
+    source = JournalSource(tmp_path)
+    assert (everything(source), source.bad_lines) == ([1, 2, 3, 4], 1)
+    path.write_bytes(path.read_bytes() + b"broken\n")
+    write(tmp_path, events[4:6])
+    assert list(source.take(5)) == []
+    assert [event.seq for event in source.take(5)] == [5, 6]
+    assert source.bad_lines == 2
+    assert caplog.text.count("passed over") == 2
+
+
+def test_a_journal_that_is_moved_away_and_begun_anew_is_followed(tmp_path: Path) -> None:
+    folder = tmp_path / "journal"
+    write(folder, a_session())
+    source = JournalSource(folder)
+    everything(source)
+    folder.rename(tmp_path / "earlier")
+    assert everything(source) == []
+    write(folder, a_session()[:3])
+    assert everything(source) == [1, 2, 3]
+
+
+def test_how_long_a_journal_has_been_quiet_goes_by_its_file(tmp_path: Path) -> None:
+    write(tmp_path, a_session())
+    (path,) = tmp_path.glob("*.jsonl")
+    os.utime(path, (900.0, 900.0))
+    assert JournalSource(tmp_path, wall=Clock(1000.0)).quiet_s() == 100.0
+    assert JournalSource(tmp_path, wall=Clock(800.0)).quiet_s() == 0.0  # a clock that went back
+
+
+def test_a_session_of_this_process_hands_its_events_over_in_order() -> None:
+    clock = Clock()
+    source = HandedSource(clock=clock)
+    assert (everything(source), source.quiet_s()) == ([], None)
+    events = a_session()
+    for event in events[4:]:
+        source.see(event)
+    source.begin_with(events[:4])
+    assert source.old == 4
+    assert everything(source) == [event.seq for event in events]
+    clock.now_s += 7
+    assert (source.old, source.quiet_s(), source.unread_bytes(), source.bad_lines) == (0, 7.0, 0, 0)
+
+
+def test_intents_of_samples_are_events_too() -> None:
+    source = HandedSource()
+    source.see(received())
+    assert [type(event).__name__ for event in source.take(9)] == ["IntentReceived"]
