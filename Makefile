@@ -73,22 +73,25 @@ $(VENV)/.run-stamp: requirements/run.txt $(VENV)/.build-stamp
 	$(INSTALL) -r requirements/run.txt
 	@touch $@
 
-$(VENV)/.test-stamp: requirements/dev.txt $(VENV)/.build-stamp
-	@if ! command -v chromium >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		echo "missing: chromium; installing $(DEBIAN_TEST)"; \
-		export DEBIAN_FRONTEND=noninteractive; \
-		apt-get update -qq && apt-get install -qq -y --no-install-recommends $(DEBIAN_TEST) \
-			|| echo "no browser: tests of the pages are skipped" >&2; \
-	fi
+$(VENV)/.test-stamp: requirements/dev.txt $(VENV)/.browser-stamp
 	$(INSTALL) -r requirements/dev.txt
 	@touch $@
 
-$(VENV)/.bench-stamp: requirements/bench.txt $(VENV)/.build-stamp
+$(VENV)/.bench-stamp: requirements/bench.txt $(VENV)/.browser-stamp
 	$(INSTALL) -r requirements/bench.txt
 	@touch $@
 
 $(VENV)/.project-stamp: pyproject.toml $(VENV)/.build-stamp
 	$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --no-index --editable .
+	@touch $@
+
+$(VENV)/.browser-stamp: $(VENV)/.build-stamp
+	@if ! command -v chromium >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "missing: chromium; installing it"; \
+		export DEBIAN_FRONTEND=noninteractive; \
+		apt-get update -qq && apt-get install -qq -y --no-install-recommends $(DEBIAN_BROWSER) \
+			|| echo "no browser: the pages are neither tested nor measured" >&2; \
+	fi
 	@touch $@
 
 $(VENV)/.build-stamp: requirements/build.txt
@@ -110,8 +113,9 @@ $(VENV)/.build-stamp: requirements/build.txt
 	$(INSTALL) -r requirements/build.txt
 	@touch $@
 
+# What tests and the benchmark of the pages drive; without it they are skipped.
+DEBIAN_BROWSER := chromium
 # What no lock can bring: Python with venv, and the compiler and headers that durable-rules is built with.
-DEBIAN_TEST := chromium # what tests of the pages drive
 DEBIAN := python3 python3-venv python3-dev gcc libc6-dev
 define LACKING
 import importlib.util, os, pathlib, shutil, sys, sysconfig

@@ -83,6 +83,7 @@ class Watched:
         """Open a path, and wait until the page is there and hears the server."""
         self.page.goto(self.url + path)
         self.page.wait_for_selector("#app #main h1", timeout=WITHIN_MS)
+        self.page.wait_for_function("window.did_handshake", timeout=WITHIN_MS)
         return self.page
 
 

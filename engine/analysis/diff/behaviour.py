@@ -69,7 +69,12 @@ def _lacking(one: Rulebook, other: Rulebook) -> Iterator[str]:
         if name not in other.policies:
             yield name
             continue
-        yield from (f"{name}.{each}" for each in policy.decides if each not in other.policies[name].decides)
+        theirs = other.policies[name]
+        for each in policy.decides:
+            if each not in theirs.decides:
+                yield f"{name}.{each}"
+            elif type(policy.types()[each]) is not type(theirs.types()[each]):
+                yield f"{name}.{each} (of that type)"
 
 
 @dataclass
@@ -121,7 +126,8 @@ class _Comparison:
                 asked = list(left)
                 left = {}
             else:
-                asked = [pair for pair, bit in left.items() if _is_set(found, bit)]
+                # A model with roots in it may not say which of them it is: then any may be.
+                asked = [pair for pair, bit in left.items() if _is_set(found, bit)] or list(left)
             for pair in asked[:1] if left else asked:
                 yield from self._transition(made, replace(plain, before=pair[0], after=pair[1]), bits[pair], after)
                 left.pop(pair, None)

@@ -80,7 +80,7 @@ def cover(
                 why = reason
             case Refuted(points):
                 point = points[0]
-    return Found(_in_words(terrain, [pieces for pieces, _ in regions]), covered=False, why=why)
+    return Found(_in_words(terrain, _needed(terrain, regions)), covered=False, why=why)
 
 
 def _in_words(terrain: Terrain, regions: Iterable[Sequence[Piece]]) -> tuple[Region, ...]:

@@ -66,7 +66,7 @@ def _where(transition: Transition) -> Iterator[str]:
         yield "- and one of:" if common else "- where one of:"
         yield from (f"  - {_conditions(listed(conditions))}" for conditions in own)
     if not transition.covered:
-        yield f"- and elsewhere: {plain(transition.uncovered)}"
+        yield f"- there may be more: the search ended, {plain(transition.uncovered)}"
 
 
 def _arrowed(text: str) -> str:

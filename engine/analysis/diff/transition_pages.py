@@ -126,7 +126,7 @@ def where(transition: Transition) -> Iterator[tuple[str, list[str]]]:
     for number, conditions in enumerate(own):
         yield ("and" if common else "where") if number == 0 else "or", listed(conditions)
     if not transition.covered:
-        yield "", [f"and elsewhere: {transition.uncovered}"]
+        yield "", [f"there may be more: the search ended, {transition.uncovered}"]
 
 
 def listed(conditions: Iterable[Condition]) -> list[str]:

@@ -1,0 +1,285 @@
+"""Decisions as HTML: a line of the feed, a decision with everything it looked at, and the story of its orders.
+
+In: events of the journal, a decision made again, and what would have to be otherwise. Out: rows and parts of a page.
+What fired stands open, what was looked at in vain can be folded out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from markupsafe import Markup
+
+from engine.analysis.explain import ConditionLook, Explanation, GapLook, LeafLook, RuleLook, StepLook
+from engine.backends.decision import show_value
+from engine.journal.events import Decided, Event, Heard, OrderError, Outcome, Routed
+from engine.printing import counted
+from engine.routing.evidence.words import Words
+from engine.venues.messages import Fill
+from engine.web.kept import Remade, decision_id_of
+from engine.web.pages.markup import (
+    UNKNOWN,
+    Child,
+    cell,
+    clock,
+    decision_link,
+    empty,
+    facts_list,
+    join,
+    mark,
+    name,
+    number,
+    row,
+    section,
+    soft,
+    table,
+    tag,
+)
+
+FEED: Final = "feed"
+MOST_ROWS: Final = 100
+"""Rows that a page holds: older ones are found by filters."""
+
+_COLUMNS: Final = ("time", "symbol", "route", "tier", "bias", "offset", "spread", "vetoes", "reason", "")
+_EVENTS: Final = {"decision": "", "decided_again": "decided again", "fallback": "fell back"}
+
+
+def feed_html(routes: Sequence[Routed]) -> Markup:
+    """The feed, the newest first."""
+    rows = [feed_row(routed) for routed in routes]
+    return table(_COLUMNS, rows, class_="feed", body_id=FEED, caption="The newest first, times in UTC")
+
+
+def feed_row(routed: Routed) -> Markup:
+    """One route decision."""
+    event = _EVENTS.get(routed.event, routed.event.replace("_", " "))
+    exit_ = tag("small", "exit") if routed.is_exit else None
+    link = decision_link(routed.decision_id, "open", label=f"open the decision on {routed.intent_id}")
+    return row(
+        cell("time", clock(routed.ts_ms)),
+        cell("symbol", tag("b", routed.symbol), " ", routed.side or "", " ", exit_),
+        cell("route", mark(routed.route), tag("small", event) if event else None),
+        cell("tier", mark(routed.quality)),
+        cell("bias", number(routed.bias, digits=2)),
+        cell("offset", number(routed.offset_bps, "bps")),
+        cell("spread", number(routed.spread_bps, "bps")),
+        cell("vetoes", [tag("code", name(veto)) for veto in routed.vetoes] or soft("none"), class_="vetoes"),
+        cell("reason", name(routed.reason), class_="reason"),
+        cell("", link, class_="open"),
+        class_="new",
+    )
+
+
+# --- one decision ----------------------------------------------------------------------------------------------------
+
+
+def head_html(remade: Remade) -> Markup:
+    """What was decided, by what, and why."""
+    record, event = remade.record, remade.event
+    decided: Mapping[str, Any] = record["decided"]
+    route = decided.get("route")
+    pairs: list[tuple[str, Child]] = [
+        ("policy", event.policy),
+        ("symbol", str(record.get("symbol") or UNKNOWN)),
+        ("intent", event.intent_id or UNKNOWN),
+        ("at", f"{clock(event.ts_ms, dated=True)} UTC"),
+        ("rulebook", tag("code", f"{record['profile']} {record['rulebook']}")),
+        ("decision", tag("code", str(record["decision_id"]))),
+        ("journal", f"line {event.seq}"),
+    ]
+    values = [tag("li", tag("b", key), " ", _shown(value)) for key, value in decided.items()]
+    lead = [mark(str(route)), " "] if route is not None else []
+    differs = (
+        tag("p", "Deciding again gives other values of ", ", ".join(remade.differs), class_="alert", role="alert")
+        if remade.differs
+        else None
+    )
+    return section(
+        "What was decided",
+        tag("p", *lead, str(record.get("reason") or ""), class_="said"),
+        differs,
+        tag("ul", values, class_="values"),
+        facts_list(pairs),
+    )
+
+
+def _shown(value: Any) -> Child:
+    if isinstance(value, str) and value in ("maker", "taker"):
+        return mark(value)
+    return show_value(value)
+
+
+def missing_html(missing: Sequence[GapLook]) -> Markup | None:
+    """Facts without a value."""
+    if not missing:
+        return None
+    items = [
+        tag("li", tag("code", gap.fact), " ", mark("stale", gap.cause), f" (it was {gap.got})" if gap.got else None)
+        for gap in missing
+    ]
+    return section("Missing facts", tag("ul", items), note=f"{len(missing)}, which rules treat as unknown")
+
+
+def steps_html(explanation: Explanation, *, title: str = "How it came to that") -> Markup:
+    """Each step with its rules, each rule with its leaves and the values they saw."""
+    steps = [_step(number_, step) for number_, step in enumerate(explanation.steps, 1)]
+    return section(title, tag("ol", steps, class_="steps"), note="every step, rule and value, with file and line")
+
+
+def _step(place: int, step: StepLook) -> Markup:
+    fired = [rule for rule in step.rules if rule.verdict in ("matched", "unknown, matched")]
+    sets = ", ".join(f"{key} {show_value(value)}" for key, value in step.sets.items())
+    told = f"{len(fired)} of {len(step.rules)} matched"
+    head = tag(
+        "summary", tag("b", step.ruleset), " ", soft(f"{step.hit}, {told}"), " ", tag("span", sets, class_="sets")
+    )
+    start = ", ".join(f"{key} {show_value(value)}" for key, value in step.start.items())
+    begins = tag("p", "begins with ", start, class_="soft") if start else None
+    passed = [rule for rule in step.rules if rule not in fired]
+    others = None
+    if passed:
+        label = tag("summary", counted(len(passed), "rule"), " that did not match", class_="soft")
+        others = tag("details", label, _rules(passed), open=not fired)
+    return tag("li", tag("details", head, begins, _rules(fired), others, open=bool(fired), id_=f"step-{place}"))
+
+
+def _rules(rules: Sequence[RuleLook]) -> Markup | None:
+    return tag("ul", [_rule(rule) for rule in rules], class_="rules") if rules else None
+
+
+_VERDICT_SIGNS: Final = {
+    "matched": ("fired", "✓"),
+    "unknown, matched": ("fired", "?"),
+    "not matched": ("passed", "·"),
+    "unknown, skipped": ("passed", "?"),
+    "not reached": ("unreached", "↷"),
+}
+
+
+def _rule(rule: RuleLook) -> Markup:
+    kind, sign = _VERDICT_SIGNS[rule.verdict]
+    effects = [
+        tag("li", f"{effect.kind} {effect.name}: ", tag("code", effect.expression), f" = {show_value(effect.value)}")
+        for effect in rule.effects
+    ]
+    return tag(
+        "li",
+        tag("i", sign, aria_hidden="true"),
+        " ",
+        tag("b", rule.rule),
+        " ",
+        tag("span", rule.verdict, class_="verdict"),
+        " ",
+        tag("span", rule.at, class_="at"),
+        tag("p", rule.why, class_="why"),
+        _condition(rule.condition) if rule.condition is not None else None,
+        tag("ul", effects, class_="effects") if effects else None,
+        class_=kind,
+    )
+
+
+def _condition(look: ConditionLook) -> Markup:
+    if isinstance(look, LeafLook):
+        truth = tag("span", look.truth, class_=f"truth {look.truth.replace(' ', '-')}")
+        shown = f" — {look.shown}" if look.truth != "not reached" and look.shown != look.when else ""
+        return tag(
+            "div", truth, " ", tag("code", look.when), shown, class_="leaf triggered" if look.triggered else "leaf"
+        )
+    items = [_condition(item) for item in look.items]
+    return tag("div", soft(f"{look.kind} of"), " ", look.truth, tag("div", items, class_="nested"), class_="nest")
+
+
+def story_html(story: Sequence[Event]) -> Markup:
+    """The events of an intent as a timeline, each with the time since the first."""
+    title = "The story of its orders"
+    if not story:
+        return section(
+            title, empty("Only the stories of the last intents are at hand; `sluice journal --intent ID` has them all.")
+        )
+    words, start = Words(), story[0].ts_ms
+    items = [
+        tag(
+            "li",
+            tag("time", f"+{(event.ts_ms - start) / 1000:,.3f} s"),
+            " ",
+            tag("span", words.say(event)),
+            " ",
+            decision_link(found) if (found := _id(event)) else None,
+            class_=_kind(event),
+        )
+        for event in story
+    ]
+    is_open = not any(isinstance(event, Outcome) for event in story)
+    return section(
+        title,
+        tag("ol", items, class_="story"),
+        tag("p", "It is still open.", class_="soft") if is_open else None,
+        note=f"from {clock(start, dated=True)} UTC",
+    )
+
+
+def _id(event: Event) -> str:
+    """Of the decision that an event is, or tells of; empty for any other."""
+    match event:
+        case Decided():
+            return decision_id_of(event)
+        case Routed(decision_id=decision_id):
+            return decision_id
+    return ""
+
+
+def _kind(event: Event) -> str | None:
+    match event:
+        case OrderError():
+            return "bad"
+        case Outcome():
+            return "end"
+        case Heard(message=Fill(), again=False):
+            return "fill"
+        case Routed(event=changed) if changed != "decision":
+            return "warn"
+    return None
+
+
+# --- why not maker ---------------------------------------------------------------------------------------------------
+
+
+def why_not_html(found: Mapping[str, Any]) -> Markup:
+    """What would have to be otherwise, as `why_not_json` says it."""
+    wish = str(found["wish"])
+    if found["already"]:
+        return tag("p", f"{wish} already holds.")
+    undecided = found["undecided"]
+    return join(
+        [
+            tag("h3", "On other facts"),
+            _facts(found["facts"], is_undecided="facts" in undecided),
+            tag("h3", "On the same facts, with other values in the profile"),
+            _parameters(found["parameters"], is_undecided="parameters" in undecided),
+        ]
+    )
+
+
+def _none(*, is_undecided: bool) -> Markup:
+    return empty("The solver gave up: there may be a change." if is_undecided else "No such change would do.")
+
+
+def _facts(changes: Sequence[Mapping[str, Any]] | None, *, is_undecided: bool) -> Markup:
+    if changes is None:
+        return _none(is_undecided=is_undecided)
+    return tag("ul", [tag("li", tag("code", str(change["fact"])), " ", _change(change)) for change in changes])
+
+
+def _change(change: Mapping[str, Any]) -> Child:
+    if change["after"] is None:
+        return f"fresh, with what it holds (it is {change['cause']})"
+    before = f"missing ({change['cause']})" if change["before"] is None else show_value(change["before"])
+    return [tag("b", show_value(change["after"])), f" instead of {before}"]
+
+
+def _parameters(edits: Sequence[Mapping[str, Any]] | None, *, is_undecided: bool) -> Markup:
+    if edits is None:
+        return _none(is_undecided=is_undecided)
+    lines = [str(line) for edit in edits for line in edit["edit"]]
+    return tag("pre", join(lines, Markup("\n")))

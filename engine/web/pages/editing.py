@@ -1,0 +1,117 @@
+"""One document of a home, changed in memory: what the loader says of it, and how it is saved.
+
+In: the home as it was read, the name of a file and its new text. Out: a `Checked`; saving replaces the file whole, and
+only where nobody else has changed it and the loader finds no error. A session that watches the home takes it over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.language.findings import Finding, Findings, LoadError, Severity, SluiceError
+from engine.language.load import Files, Workspace, read_files
+from engine.language.nodes import MOST_BYTES, Source, decode_source
+from engine.reload.disk import write_whole
+
+
+class EditError(SluiceError):
+    """A document cannot be edited or saved so: what is wrong, and what helps."""
+
+    def __init__(self, message: str, help: str) -> None:  # noqa: A002 - findings call it help as well
+        super().__init__(f"{message} ({help})")
+        self.message = message
+        self.help = help
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What became of an edit in memory."""
+
+    findings: tuple[Finding, ...]
+    """Those of this file first."""
+    profiles: tuple[tuple[str, str | None], ...]
+    """Each profile, and the version it would have; None where it would not load."""
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether it may be saved."""
+        return not any(finding.severity is Severity.ERROR for finding in self.findings)
+
+    def of(self, file: str) -> list[Finding]:
+        """The findings of one file."""
+        return [finding for finding in self.findings if finding.span.file == file]
+
+
+class Editing:
+    """The documents of a home, as they were read when a page was opened."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self._files = read_files(home)
+
+    @property
+    def names(self) -> list[str]:
+        """Every document that may be edited."""
+        return sorted(self._files.sources)
+
+    def text(self, name: str) -> str:
+        """A document as it was read.
+
+        Raises:
+            EditError: for what is no document of the home.
+
+        """
+        if name not in self._files.sources:
+            raise EditError(f"`{name}` is no document of this home", "choose one from the list")
+        return self._files.sources[name].text
+
+    def check(self, name: str, text: str) -> Checked:
+        """What the loader says of the home with another text of a document; takes a tenth of a second."""
+        self.text(name)
+        found = Findings()
+        source = decode_source(text.encode("utf-8", "replace"), name, found)
+        findings = (*(each for each in self._files.findings if each.span.file != name), *found)
+        sources = {**self._files.sources, name: source or Source.of(name, "")}
+        workspace = Workspace(Files(sources, findings))
+        kept = {(each.span, each.code, each.message): each for each in workspace.findings}
+        profiles: list[tuple[str, str | None]] = []
+        for profile in workspace.profiles():
+            version, said = _loaded(workspace, profile)
+            profiles.append((profile, version))
+            for each in said:
+                kept.setdefault((each.span, each.code, each.message), each)
+        ordered = sorted(kept.values(), key=lambda each: (each.span.file != name, each.span))
+        return Checked(tuple(ordered), tuple(profiles))
+
+    def save(self, name: str, text: str) -> None:
+        """Write a document.
+
+        Raises:
+            EditError: where it would not load, is too long, was changed meanwhile, or cannot be written.
+
+        """
+        before = self.text(name)
+        if len(text.encode("utf-8", "replace")) > MOST_BYTES:
+            raise EditError("the text is too long", "split the document")
+        if not self.check(name, text).is_sound:
+            raise EditError("it would not load", "mend the findings first")
+        path = self.home / name
+        try:
+            on_disk = path.read_text(encoding="utf-8-sig").replace("\r\n", "\n")
+            if on_disk != before:
+                raise EditError(f"`{name}` was changed meanwhile", "open the page anew, and edit what is there now")
+            write_whole(path, text.encode())
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise EditError(f"`{name}` cannot be written: {reason}", "check its permissions") from error
+        self._files = read_files(self.home)
+
+
+def _loaded(workspace: Workspace, profile: str) -> tuple[str | None, Sequence[Finding]]:
+    try:
+        rulebook = workspace.rulebook(profile)
+    except LoadError as error:
+        return None, error.findings
+    return rulebook.version, rulebook.warnings

@@ -1,0 +1,256 @@
+"""Health as HTML: a summary of all symbols, and a row each, from one snapshot and nothing else.
+
+In: the last snapshot with its age, and the trend of each symbol. Out: parts of the page by their ids. What the health
+policy warns of stands in red in its column, and in words with the rule that says it; figures that the rules no longer
+see stand in parentheses; ages are as of the snapshot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from markupsafe import Markup
+
+from engine.routing.evidence.contract import LastRoute, SymbolExecution, SymbolHealth, Warned
+from engine.routing.evidence.health import is_stale
+from engine.web.live import HealthNow, Point
+from engine.web.pages.markup import (
+    UNKNOWN,
+    Child,
+    address,
+    age,
+    cell,
+    decision_link,
+    empty,
+    join,
+    mark,
+    name,
+    number,
+    percent,
+    row,
+    soft,
+    sparkline,
+    table,
+    tag,
+    yes_no,
+)
+
+SUMMARY, ROWS = "health-summary", "health-rows"
+
+_COLUMNS: Final = (
+    "symbol",
+    "status",
+    "maker fill",
+    "fallback",
+    "slippage p50 / p95",
+    "ack",
+    "quality",
+    "bias / offset",
+    "maker first",
+    "spread / regime",
+    "breaker",
+    "last decision",
+    "ages",
+)
+
+_COLUMN_OF_FLAG: Final[Mapping[str, str]] = {
+    "high_fallback": "fallback",
+    "high_slippage": "slippage p50 / p95",
+    "slow_acks": "ack",
+    "telemetry_stale": "maker fill",
+    "breaker_open": "breaker",
+    "risk_stale": "ages",
+}
+"""Where the warnings of the shipped health policy belong; others stand under the status alone."""
+
+_WORST_FIRST: Final = ("critical", "warn", None, "ok")
+
+
+def summary_html(health: HealthNow) -> Markup:
+    """The summary row: all symbols together."""
+    summary, risk = health.router_health.summary, health.risk
+    counts = ", ".join(f"{count} {word}" for word, count in summary.statuses.items() if count)
+    tiers = ", ".join(f"{count} {word}" for word, count in summary.qualities.items() if count)
+    tiles: list[tuple[str, Child, str]] = [
+        ("status", mark(summary.status), counts or f"{summary.symbols} symbols"),
+        ("maker fill", percent(summary.maker_fill_rate), f"{number(summary.sample_count, digits=0)} attempts"),
+        ("fallback", percent(summary.fallback_rate), "of all attempts"),
+        ("slippage p95", number(summary.slippage_p95, "bps"), "of the worst symbol"),
+        ("ack latency", number(summary.ack_latency_ms, "ms", 0), "median, slowest symbol"),
+        ("maker first", f"{summary.maker_first} of {summary.symbols}", f"{summary.makers_paused} paused"),
+        ("quality", tiers or UNKNOWN, "symbols by tier"),
+        ("not fresh", str(len(summary.stale)), ", ".join(summary.stale[:3]) or "book and telemetry are fresh"),
+        ("risk mode", risk.risk_mode or UNKNOWN, f"drawdown today {percent(risk.drawdown_today)}"),
+        ("net asset value", number(health.nav.nav_usd, "USD", 0), f"cash {_money(health)}"),
+    ]
+    shown = [
+        tag("div", tag("dt", label), tag("dd", tag("b", value), tag("small", beside)), class_="tile")
+        for label, value, beside in tiles
+    ]
+    return tag("dl", shown, class_="tiles", id_=SUMMARY)
+
+
+def _money(health: HealthNow) -> str:
+    cash = health.nav.cash_usd
+    return UNKNOWN if cash is None else f"{cash:,.0f} USD"
+
+
+def table_html(rows: Mapping[str, Markup]) -> Markup:
+    """The table of all symbols."""
+    body = table(_COLUMNS, rows.values(), class_="health", caption="Every symbol, worst first; ages as of the snapshot")
+    shown: Markup = body if rows else empty("No symbol fits.")
+    return tag("div", shown, id_=ROWS, class_="wide")
+
+
+def rows_html(
+    health: HealthNow, trend: Callable[[str], Sequence[Point]], wanted: str = "", most: int | None = None
+) -> dict[str, Markup]:
+    """A row for each symbol whose name holds `wanted`, worst first and at most so many, by the id of the row."""
+    executions = {each.symbol: each for each in health.execution_health.symbols}
+    fitting = sorted((line for line in health.router_health.symbols if wanted.upper() in line.symbol), key=_order)
+    return {
+        row_id(line.symbol): row_html(line, executions.get(line.symbol), trend(line.symbol)) for line in fitting[:most]
+    }
+
+
+def row_id(symbol: str) -> str:
+    """The id of a symbol's row."""
+    return f"h-{symbol}"
+
+
+def _order(line: SymbolHealth) -> tuple[int, str]:
+    place = _WORST_FIRST.index(line.status) if line.status in _WORST_FIRST else 0
+    return place, line.symbol
+
+
+def row_html(line: SymbolHealth, execution: SymbolExecution | None, trend: Sequence[Point]) -> Markup:
+    """One symbol."""
+    flagged = {_COLUMN_OF_FLAG[warned.flag]: warned for warned in line.warnings if warned.flag in _COLUMN_OF_FLAG}
+    measured = not is_stale(line, "telemetry")
+    volatility = None if execution is None else execution.vol
+    spread = None if volatility is None else volatility.spread_bps
+    regime = None if volatility is None else volatility.atr_regime
+
+    def shown(column: str, *content: Child) -> Markup:
+        warned = flagged.get(column)
+        if warned is None:
+            return cell(column, *content)
+        rule = tag("small", tag("i", "✖ ", aria_hidden="true"), name(warned.rule), class_="rule")
+        return cell(column, *content, rule, class_="bad")
+
+    def seen(text: str) -> Child:
+        return text if measured or text == UNKNOWN else soft(f"({text})")
+
+    return row(
+        tag(
+            "th",
+            tag("a", line.symbol, href=address("/decisions", symbol=line.symbol)),
+            scope="row",
+            data_label="symbol",
+        ),
+        cell("status", mark(line.status), _warnings(line), class_="status"),
+        shown(
+            "maker fill",
+            seen(percent(line.maker_fill_rate)),
+            _spark([point.maker_fill_rate for point in trend], "maker fill", percent),
+            soft(tag("small", number(line.sample_count, "tries", 0))),
+        ),
+        shown(
+            "fallback",
+            seen(percent(line.fallback_rate)),
+            _spark([point.fallback_rate for point in trend], "fallback", percent),
+        ),
+        shown(
+            "slippage p50 / p95",
+            seen(f"{number(line.slippage_p50)} / {number(line.slippage_p95, 'bps')}"),
+            _spark([point.slippage_p95 for point in trend], "slippage p95", _bps),
+        ),
+        shown(
+            "ack",
+            seen(number(line.ack_latency_ms, "ms", 0)),
+            _spark([point.ack_latency_ms for point in trend], "ack latency", _ms),
+        ),
+        cell("quality", mark(line.quality)),
+        cell(
+            "bias / offset",
+            f"{number(line.bias, digits=2)} ",
+            (line.taker_bias or UNKNOWN).replace("_", " "),
+            tag("small", number(line.offset_bps, "bps")),
+        ),
+        cell("maker first", yes_no(line.maker_first), *_standing(line)),
+        cell(
+            "spread / regime",
+            soft(f"({_bps(spread)})") if is_stale(line, "market") and spread is not None else _bps(spread),
+            tag("small", regime or UNKNOWN),
+        ),
+        shown("breaker", _breakers(line)),
+        cell("last decision", _last(line.last_route_decision), class_="last"),
+        shown("ages", _ages(line)),
+        id_=row_id(line.symbol),
+    )
+
+
+def _bps(value: float | None) -> str:
+    return number(value, "bps")
+
+
+def _ms(value: float | None) -> str:
+    return number(value, "ms", 0)
+
+
+def _spark(values: Sequence[float | None], what: str, show: Callable[[float | None], str]) -> Markup | None:
+    known = [value for value in values if value is not None]
+    if not known:
+        return None
+    return sparkline(values, what, (show(min(known)), show(max(known)), show(known[-1])))
+
+
+def _warnings(line: SymbolHealth) -> Child:
+    """Each warning with its rule, what it saw and where it stands; the reason of the status where none is raised."""
+    if not line.warnings:
+        return tag("small", line.reason) if line.status != "ok" and line.reason else None
+    return tag("ul", [tag("li", _warned(warned)) for warned in line.warnings], class_="warnings")
+
+
+def _warned(warned: Warned) -> Child:
+    where = tag("span", name(warned.at), class_="at")
+    return [tag("b", warned.flag.replace("_", " ")), " ", tag("small", name(warned.reason), " ", where)]
+
+
+def _standing(line: SymbolHealth) -> Sequence[Child]:
+    """Gates that no intent could lift."""
+    return [tag("small", "but ", join(map(name, line.vetoes), ", "), class_="rule")] if line.vetoes else []
+
+
+def _breakers(line: SymbolHealth) -> Child:
+    if not line.breakers:
+        return UNKNOWN
+    return [
+        [mark(each.state, each.state.replace("_", " ")), tag("small", f"{each.scope}, {age(each.in_state_s)}")]
+        for each in line.breakers
+        if each.state != "closed" or each.scope == line.symbol
+    ] or mark("closed")
+
+
+def _last(last: LastRoute | None) -> Child:
+    if last is None:
+        return soft("none yet")
+    what = "" if last.event == "decision" else f" by {last.event.replace('_', ' ')}"
+    return [
+        mark(last.route),
+        what,
+        " ",
+        soft(f"{age(last.age_s)} before, "),
+        decision_link(last.decision_id, "why"),
+        tag("small", name(last.reason), class_="reason"),
+    ]
+
+
+def _ages(line: SymbolHealth) -> Child:
+    listed = [
+        tag("li", mark("stale", f"{group} {held.state}") if held.state != "fresh" else group, " ", age(held.age_s))
+        for group, held in line.ages.items()
+        if held.age_s is not None or held.state != "fresh"
+    ]
+    return tag("ul", listed, class_="ages")

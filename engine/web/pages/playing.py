@@ -1,0 +1,147 @@
+"""Facts to play with: what a policy reads, as fields with a value each, and the decision that follows.
+
+In: a book, a policy, and facts to begin with. Out: `Field`s by group, and a facts object of their values. A number's
+slider reaches over its range where that is small, else around its value.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.analysis.explain import Explanation, explain
+from engine.book import Book
+from engine.language.model import Fact, Group
+from engine.language.types import NumberType, Value
+
+_SMALL_RANGE = 1_000.0
+_SLIDER_STEPS = 200
+
+
+@dataclass(slots=True)
+class Reach:
+    """How far a slider goes."""
+
+    low: float
+    high: float
+    step: float
+
+
+@dataclass(slots=True)
+class Field:
+    """One fact."""
+
+    group: str
+    fact: Fact
+    value: Value | None
+    """None: missing."""
+
+    @property
+    def reach(self) -> Reach | None:
+        """Of a number; None for anything else."""
+        kind = self.fact.type
+        return reach_of(kind, self.value) if isinstance(kind, NumberType) else None
+
+
+@dataclass(slots=True)
+class GroupFields:
+    """One group of facts."""
+
+    group: Group
+    fields: list[Field]
+    age_s: float | None
+    """None where it has no time of observation."""
+    is_there: bool = True
+
+
+@dataclass(slots=True)
+class Play:
+    """All facts of a policy, as they stand on a page."""
+
+    book: Book
+    policy: str
+    now: float
+    symbol: str | None
+    groups: list[GroupFields] = field(default_factory=list)
+
+    def facts(self) -> dict[str, Any]:
+        """The facts object of what stands there."""
+        made: dict[str, Any] = {"now": self.now, "symbol": self.symbol}
+        for held in self.groups:
+            if not held.is_there:
+                continue
+            values = {each.fact.name: each.value for each in held.fields if each.value is not None}
+            if held.age_s is not None:
+                values["observed_at"] = self.now - held.age_s
+            _put(made, held.group.name, values)
+        return made
+
+    def decide(self) -> Explanation:
+        """Decide on them. Raises `FactsError` as `Book.decide` does."""
+        return explain(self.book, self.policy, self.facts())
+
+
+def play(book: Book, policy: str, facts: Mapping[str, Any] | None, now: float) -> Play:
+    """A play that begins with facts of a decision, or with none.
+
+    Raises:
+        FactsError: for a policy that the profile does not run.
+
+    """
+    given = dict(facts or {})
+    made = Play(book, policy, float(given.get("now", now)), given.get("symbol"))
+    for group in book.policy(policy).groups:
+        held = _get(given, group.name)
+        observed = None if held is None else held.get("observed_at")
+        values = [Field(group.name, fact, _fitting((held or {}).get(fact.name), fact)) for fact in group.facts]
+        age_s = (
+            round(made.now - observed, 3)
+            if isinstance(observed, int | float)
+            else 0.0
+            if group.max_age is not None
+            else None
+        )
+        made.groups.append(GroupFields(group, values, age_s, is_there=held is not None or not given))
+    return made
+
+
+def reach_of(kind: NumberType, value: Value | None) -> Reach:
+    """How far a slider goes.
+
+    >>> reach_of(NumberType("ratio", 0, 1), 0.5)
+    Reach(low=0, high=1, step=0.005)
+    >>> reach_of(NumberType("price", 0, 1e12), 100.0)
+    Reach(low=0, high=300.0, step=1.0)
+    """
+    low, high = kind.min, kind.max
+    if high - low > _SMALL_RANGE:
+        middle = float(value) if isinstance(value, int | float) else max(low, 0.0)
+        wide = 2 * abs(middle) or 100.0
+        low, high = max(low, middle - wide), min(high, middle + wide)
+    rough = (high - low) / _SLIDER_STEPS or 1.0
+    power = 10.0 ** math.floor(math.log10(rough))
+    return Reach(low, high, next(part * power for part in (1, 2, 5, 10) if part * power >= rough * 0.6))
+
+
+def _fitting(value: Any, fact: Fact) -> Value | None:
+    """A value as its field takes it; None where it is none of its kind."""
+    if isinstance(fact.type, NumberType):
+        fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        return float(value) if fits else None
+    return value if isinstance(value, bool | str) else None
+
+
+def _get(facts: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
+    held: Any = facts
+    for part in name.split("."):
+        held = held.get(part) if isinstance(held, Mapping) else None
+    return held if isinstance(held, Mapping) else None
+
+
+def _put(facts: dict[str, Any], name: str, values: dict[str, Any]) -> None:
+    *owners, last = name.split(".")
+    for part in owners:
+        facts = facts.setdefault(part, {})
+    facts[last] = values

@@ -1,0 +1,110 @@
+"""Decisions as HTML: rows of the feed, the whole trace, the story, and what a hostile journal cannot do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from engine.analysis.explain import explain
+from engine.home import shipped_home
+from engine.journal.events import Routed
+from engine.routing.evidence.rulebooks import Rulebooks
+from engine.web.pages.decisions_html import (
+    feed_html,
+    feed_row,
+    head_html,
+    missing_html,
+    steps_html,
+    story_html,
+    why_not_html,
+)
+from tests.routing.written import NOW_MS, intent_facts, shipped, sound
+from tests.web.world import a_session, a_web
+
+EVENTS = a_session()
+ROUTES = [event for event in EVENTS if isinstance(event, Routed)]
+
+
+def test_a_row_says_what_and_why_and_opens_the_decision() -> None:
+    row = feed_row(ROUTES[1])
+    assert "▶</i> taker" in row
+    assert "hard_<wbr>gates.<wbr>reduce_<wbr>only" in row
+    assert f'href="/decisions/{ROUTES[1].decision_id}"' in row
+    assert "exit" in row
+    assert feed_html(ROUTES).count("<tr") == len(ROUTES) + 1
+
+
+def test_a_hostile_journal_stays_text() -> None:
+    bad = "<script>alert(1)</script>"
+    routed = msgspec.structs.replace(
+        ROUTES[0], symbol=bad, reason=bad, vetoes=[bad], intent_id=f'"{bad}', route=bad, event=bad
+    )
+    assert "<script>" not in feed_row(routed)
+    assert "<script>" not in story_html([routed])
+
+
+def test_the_trace_holds_every_step_rule_leaf_and_place() -> None:
+    book = shipped("prod")
+    facts = {"now": NOW_MS / 1000, "symbol": "BTCUSDT", "intent_id": "i", "intent": intent_facts(), **sound()}
+    policy = book.policy("routing")
+    facts = {
+        name: held
+        for name, held in facts.items()
+        if name in {"now", "symbol", "intent_id", *(group.name for group in policy.groups)}
+    }
+    explained = explain(book, "routing", facts)
+    trace = steps_html(explained)
+    for step in explained.steps:
+        assert f"<b>{step.ruleset}</b>" in trace
+        for rule in step.rules:
+            assert rule.rule in trace
+            assert rule.at in trace
+    assert "ack_latency_p50_ms" in trace
+    missing = missing_html(explained.missing)
+    assert missing is not None
+    assert "tuning.tuned_maker_first" in missing
+
+
+def test_the_story_tells_the_time_since_the_first() -> None:
+    told = story_html([event for event in EVENTS if getattr(event, "intent_id", None) == "entry-1"])
+    assert "+0.000 s" in told
+    assert "+5.000 s" in told
+    assert "It is still open." not in told
+    assert "Only the stories of the last intents" in story_html([])
+
+
+def test_a_decision_that_differs_says_so_aloud(tmp_path: Path) -> None:
+    Rulebooks(tmp_path).load(shipped_home(), "prod")
+    web = a_web(tmp_path, EVENTS)
+    remade = web.live.kept.remake(ROUTES[0].decision_id, web.live.decided(ROUTES[0].decision_id))
+    assert remade is not None
+    assert 'role="alert"' not in head_html(remade)
+    assert "entry-1" in head_html(remade)
+    assert 'role="alert"' in head_html(replace(remade, differs=("reason",)))
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ({"wish": "route == maker", "already": True}, "route == maker already holds"),
+        (
+            {"wish": "w", "already": False, "facts": None, "parameters": None, "undecided": ["facts"]},
+            "The solver gave up",
+        ),
+        (
+            {
+                "wish": "w",
+                "already": False,
+                "facts": [{"fact": "market.spread_bps", "before": 9.0, "cause": "", "after": 2.0}],
+                "parameters": [{"edit": ["values:", "  a: {value: 1}"]}],
+                "undecided": [],
+            },
+            "values:\n  a: {value: 1}",
+        ),
+    ],
+)
+def test_what_would_have_to_be_otherwise(found: dict[str, object], said: str) -> None:
+    assert said in why_not_html(found)

@@ -1,0 +1,65 @@
+"""Documents edited in memory: the loader's findings at their lines, and saving that hurts nobody."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.home import init_workspace
+from engine.web.pages.editing import EditError, Editing
+
+NAME = "rules/quality.yaml"
+
+
+@pytest.fixture
+def editing(tmp_path: Path) -> Editing:
+    init_workspace(tmp_path)
+    return Editing(tmp_path)
+
+
+def test_the_text_as_it_is_is_sound_and_gives_the_versions_in_force(editing: Editing) -> None:
+    checked = editing.check(NAME, editing.text(NAME))
+    assert checked.is_sound
+    assert dict(checked.profiles).keys() == {"prod", "testnet"}
+    assert None not in dict(checked.profiles).values()
+
+
+def test_a_finding_stands_at_its_line_and_says_which_profiles_fail(editing: Editing) -> None:
+    checked = editing.check(NAME, f"nonsense: 1\n{editing.text(NAME)}")
+    assert not checked.is_sound
+    assert [(each.span.line, each.code) for each in checked.of(NAME)] == [(1, "shape.unknown_key")]
+    assert set(dict(checked.profiles).values()) == {None}
+
+
+@pytest.mark.parametrize("text", ["", "\x00", "a: [", "- " * 5000, "\ud800"])
+def test_any_text_can_be_checked(editing: Editing, text: str) -> None:
+    assert not editing.check(NAME, text).is_sound
+
+
+def test_a_sound_text_is_saved_whole(editing: Editing) -> None:
+    text = f"# tried\n{editing.text(NAME)}"
+    editing.save(NAME, text)
+    assert (editing.home / NAME).read_text() == text
+    editing.save(NAME, f"# again\n{text}")
+
+
+@pytest.mark.parametrize("name", ["../outside.yaml", "/etc/passwd", "rules/none.yaml", "rules/../rules/quality.yaml"])
+def test_only_documents_of_the_home_are_written(editing: Editing, name: str) -> None:
+    with pytest.raises(EditError, match="no document of this home"):
+        editing.save(name, "a: 1")
+
+
+def test_what_would_not_load_is_not_saved(editing: Editing) -> None:
+    before = editing.text(NAME)
+    with pytest.raises(EditError, match="would not load"):
+        editing.save(NAME, f"nonsense: 1\n{before}")
+    assert (editing.home / NAME).read_text() == before
+
+
+def test_what_somebody_else_changed_is_not_overwritten(editing: Editing) -> None:
+    text = editing.text(NAME)
+    (editing.home / NAME).write_text(f"# theirs\n{text}")
+    with pytest.raises(EditError, match="changed meanwhile"):
+        editing.save(NAME, f"# mine\n{text}")
+    assert (editing.home / NAME).read_text().startswith("# theirs")

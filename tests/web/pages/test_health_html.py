@@ -1,0 +1,86 @@
+"""Health as HTML: what the policy warns of is marked with its rule, what is stale says so, and nothing is made up."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from engine.routing.evidence.contract import Observed, SymbolHealth, Warned
+from engine.web.live import HealthNow, Point, health_of
+from engine.web.pages.health_html import row_html, rows_html, summary_html
+from tests.routing.written import BTC, DOGE
+from tests.web.world import a_session
+
+EVENTS = a_session()
+
+
+@pytest.fixture
+def health() -> HealthNow:
+    return health_of(EVENTS[-1])  # type: ignore[arg-type]  # the last event is a snapshot
+
+
+def line(health: HealthNow, symbol: str) -> SymbolHealth:
+    return next(each for each in health.router_health.symbols if each.symbol == symbol)
+
+
+def test_every_symbol_has_a_row_and_the_worst_comes_first(health: HealthNow) -> None:
+    rows = rows_html(health, lambda _: ())
+    assert list(rows) == [f"h-{DOGE}", f"h-{BTC}"]
+    assert line(health, DOGE).status == "critical"
+    assert list(rows_html(health, lambda _: (), "btc")) == [f"h-{BTC}"]
+    assert len(rows_html(health, lambda _: (), most=1)) == 1
+
+
+def test_a_warning_marks_its_column_and_names_its_rule_and_place(health: HealthNow) -> None:
+    warned = Warned(
+        flag="slow_acks", rule="health_warnings.slow_acks", at="rules/health_warnings.yaml:42", reason="late"
+    )
+    row = row_html(msgspec.structs.replace(line(health, BTC), warnings=[warned], status="warn"), None, ())
+    (marked,) = [cell for cell in row.split("<td ") if 'class="bad"' in cell]
+    assert 'data-label="ack"' in marked
+    assert "health_<wbr>warnings.<wbr>slow_<wbr>acks" in marked
+    assert "✖" in marked
+    assert "rules/<wbr>health_<wbr>warnings.<wbr>yaml:42" in row
+
+
+def test_a_warning_of_another_policy_stands_under_the_status(health: HealthNow) -> None:
+    warned = Warned(flag="my_own", rule="mine.my_own", at="rules/mine.yaml:3", reason="because")
+    row = row_html(msgspec.structs.replace(line(health, BTC), warnings=[warned]), None, ())
+    assert 'class="bad"' not in row
+    assert "my own" in row
+
+
+def test_figures_that_rules_no_longer_see_stand_in_parentheses(health: HealthNow) -> None:
+    fresh = line(health, BTC)
+    assert "(82 %)" not in row_html(fresh, None, ())
+    ages = {**fresh.ages, "telemetry": Observed(age_s=90_000.0, state="stale")}
+    row = row_html(msgspec.structs.replace(fresh, ages=ages), None, ())
+    assert "(82 %)" in row
+    assert "telemetry stale" in row
+    assert "25.0 h" in row
+
+
+def test_what_is_not_known_is_a_dash(health: HealthNow) -> None:
+    row = row_html(line(health, DOGE), None, ())
+    assert 'data-label="maker fill" class="bad">–' in row
+    assert "none yet" in row
+
+
+def test_lines_show_the_window(health: HealthNow) -> None:
+    trend = [Point(float(at), 0.5 + at / 10, None, 1.0, 2.0, 40.0, 0.2, 1.0) for at in range(3)]
+    row = row_html(line(health, BTC), None, trend)
+    assert "maker fill over the window: 50 % to 70 %, last 70 %" in row
+    assert "fallback over the window" not in row
+
+
+def test_the_last_decision_links_to_itself(health: HealthNow) -> None:
+    last = line(health, BTC).last_route_decision
+    assert last is not None
+    assert f'href="/decisions/{last.decision_id}"' in row_html(line(health, BTC), None, ())
+
+
+def test_the_summary_is_that_of_the_snapshot(health: HealthNow) -> None:
+    summary = summary_html(health)
+    assert "✖</i> critical" in summary
+    assert "1 of 2" in summary or "2 of 2" in summary
+    assert DOGE in summary

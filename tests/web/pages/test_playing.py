@@ -1,0 +1,60 @@
+"""The playground without a page: it begins with a decision's facts, and decides on what they are moved to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.web.pages.playing import Play, play
+from tests.routing.written import NOW_MS, handed, intent_facts, shipped, sound
+
+BOOK = shipped("prod")
+
+
+def begun() -> Play:
+    facts: dict[str, Any] = {
+        "now": NOW_MS / 1000,
+        "symbol": "BTCUSDT",
+        "intent_id": "i",
+        "intent": intent_facts(),
+        **sound(),
+    }
+    facts["decisions"] = {"admission": {"admit": True, "admitted_qty": 0.5}}
+    return play(BOOK, "routing", handed(BOOK, "routing", facts), 0.0)
+
+
+def test_it_begins_where_the_decision_was() -> None:
+    assert begun().decide().decision.values["route"] == "maker"
+
+
+def test_a_moved_fact_decides_otherwise() -> None:
+    held = begun()
+    spread = next(each for group in held.groups for each in group.fields if each.fact.name == "spread_bps")
+    spread.value = 500.0
+    assert held.decide().decision.values["route"] == "taker"
+
+
+def test_a_group_grows_old_and_goes_away() -> None:
+    held = begun()
+    telemetry = next(each for each in held.groups if each.group.name == "telemetry")
+    assert telemetry.age_s == 12.0
+    telemetry.age_s = 1e6
+    assert held.decide().decision.values["route"] == "taker"
+    telemetry.is_there = False
+    assert "telemetry" not in held.facts()
+    assert {gap.cause for gap in held.decide().missing if gap.fact.startswith("telemetry.")} == {"absent"}
+
+
+def test_without_facts_every_group_is_there_and_empty() -> None:
+    held = play(BOOK, "routing", None, 1_000.0)
+    assert all(group.is_there for group in held.groups)
+    assert held.decide().decision.values["route"] == "taker"
+
+
+def test_sliders_reach_around_large_values_and_over_small_ranges() -> None:
+    fields = {each.fact.name: each for group in begun().groups for each in group.fields}
+    ratio, bid = fields["maker_fill_ratio"].reach, fields["bid"].reach
+    assert ratio is not None
+    assert (ratio.low, ratio.high) == (0, 1)
+    assert bid is not None
+    assert bid.low <= 100.0 <= bid.high <= 1_000
+    assert fields["side"].reach is None

@@ -1,0 +1,241 @@
+"""The dashboard as people use it: in a browser, beside a session that trades while they look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.web.browser import Serving, Watched, chromium, picture, serving, until, watched
+from tests.web.world import TOKEN, a_session, write
+
+PAGES = {
+    "/": "health",
+    "/decisions": "decisions",
+    "/vetoes": "vetoes",
+    "/rules": "rules",
+    "/rules/values": "values",
+    "/rules/compare": "compare",
+    "/rules/proofs": "proofs",
+    "/rules/history": "history",
+    "/rules/set/quality": "ruleset",
+    "/rules/edit?file=rules/quality.yaml": "editor",
+    "/rules/play": "playground",
+    "/what-if": "what_if",
+}
+THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """A session of the testnet profile, eight times as fast as its market: it goes on for two and a half minutes."""
+    folder = tmp_path_factory.mktemp("session")
+    arguments = ("-p", "testnet", "--generated", "--speed", "8", "--web", "--reload-gate", "findings")
+    with serving(folder / "home", folder / "logs", *arguments) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def seen(browser: Browser, session: Serving) -> Iterator[Watched]:
+    with watched(browser, session.url) as page:
+        yield page
+
+
+def test_decisions_arrive_as_they_are_made_and_can_be_filtered(seen: Watched) -> None:
+    page = seen.go("/decisions")
+    first = page.locator("#feed tr").first
+    expect(first).to_be_visible()
+    before = first.inner_text()
+    until(lambda: first.inner_text() != before, "a new decision on top")
+    page.get_by_label("Route").click()
+    page.get_by_role("option", name="taker", exact=True).click()
+    until(lambda: set(_column(page, "route")) == {"▶ taker"}, "takers alone")
+    assert page.evaluate("location.search") == "?route=taker"
+    page.reload()
+    until(lambda: set(_column(page, "route")) == {"▶ taker"}, "the filter stands in the address")
+
+
+def _column(page: Page, name: str) -> list[str]:
+    texts = page.locator(f"#feed td[data-label='{name}']").all_inner_texts()
+    return [text.partition("\n")[0].strip() for text in texts]
+
+
+def test_health_follows_the_snapshots(seen: Watched) -> None:
+    page = seen.go("/")
+    expect(page.locator("#health-rows tbody tr").first).to_be_visible()
+    tick = page.locator("#freshness").inner_text()
+    ages = page.locator("#health-rows").inner_text()
+    until(lambda: page.locator("#freshness").inner_text() != tick, "it says how old it is")
+    until(lambda: page.locator("#health-rows").inner_text() != ages, "the next snapshot")
+    page.get_by_label("Find a symbol").fill("eth")
+    until(lambda: page.locator("#health-rows tbody tr").count() == 1, "one symbol")
+
+
+def test_an_edited_file_reloads_and_a_broken_one_shows_its_finding_while_the_old_version_stays(
+    seen: Watched, session: Serving
+) -> None:
+    page = seen.go("/rules")
+    version = page.locator("#in-force dd code").first
+    before = version.inner_text()
+    profile = session.home / "profiles" / "testnet.yaml"
+    profile.write_text(profile.read_text().replace("value: 50", "value: 48", 1))
+    until(lambda: version.inner_text() != before, "another version decides")
+    expect(page.locator("#last-change")).to_contain_text("accepted")
+    reloaded = version.inner_text()
+    ruleset = session.home / "rules" / "quality.yaml"
+    sound = ruleset.read_text()
+    ruleset.write_text(f"nonsense: 1\n{sound}")
+    try:
+        expect(page.locator("#last-change")).to_contain_text("rule set has no key `nonsense`")
+        expect(page.locator("#last-change")).to_contain_text("The version before goes on deciding.")
+        assert version.inner_text() == reloaded
+        picture(page, "rules-refused-1280-light")
+    finally:
+        ruleset.write_text(sound)
+    expect(page.locator("#last-change")).not_to_contain_text("nonsense")
+
+
+def test_the_editor_finds_what_is_wrong_at_its_line_and_saves_for_the_token_alone(
+    seen: Watched, session: Serving
+) -> None:
+    page = seen.go("/rules/edit?file=rules/quality.yaml")
+    file = session.home / "rules" / "quality.yaml"
+    before = file.read_text()
+    page.locator(".cm-content").click()
+    page.keyboard.press("Control+Home")
+    page.keyboard.type("nonsense: 1\n")
+    expect(page.locator(".found-error")).to_have_text("nonsense: 1")
+    expect(page.locator("#editor-findings")).to_contain_text("rules/quality.yaml:1")
+    picture(page, "editor-finding-1280-light")
+    _save(page, TOKEN, "Not saved: it would not load")
+    page.keyboard.press("Control+Home")
+    page.locator(".cm-content").press("Control+Home")
+    for _ in range(len("nonsense: 1")):
+        page.keyboard.press("Delete")
+    page.keyboard.type("# tried")
+    expect(page.locator("#editor-findings")).to_contain_text("nothing to say")
+    _save(page, "wrong-token-wrong-token", "Not saved: the token")
+    assert file.read_text() == before
+    _save(page, TOKEN, "Saved.")
+    assert file.read_text() == f"# tried\n{before}"
+    assert TOKEN not in page.content()
+
+
+def _save(page: Page, token: str, said: str) -> None:
+    page.get_by_label("Token").fill(token)
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text(said)).to_be_visible()
+
+
+def test_one_decision_opens_with_its_trace_its_story_and_why_not_maker(seen: Watched) -> None:
+    page = seen.go("/decisions?route=taker")
+    page.locator("#feed a", has_text="open").first.click()
+    expect(page.get_by_role("heading", name="What was decided")).to_be_visible()
+    expect(page.locator(".steps").get_by_text("rules/").first).to_be_visible()
+    expect(page.locator(".story li").first).to_contain_text("intent")
+    page.get_by_role("button", name="Ask the solver").click()
+    expect(page.get_by_role("heading", name="On other facts")).to_be_visible(timeout=60_000)
+    picture(page, "decision-1280-light")
+
+
+def test_the_playground_decides_as_facts_move(seen: Watched) -> None:
+    page = seen.go("/rules/play")
+    played = page.locator("#played")
+    expect(played).to_contain_text("It would decide")
+    group = page.locator("details.card", has_text="telemetry").first
+    group.locator("summary").click()
+    before = played.text_content()
+    slider = group.get_by_role("slider", name="maker_fill_ratio").locator("[tabindex='0']")
+    slider.focus()
+    for _ in range(10):
+        page.keyboard.press("ArrowRight")
+    until(lambda: played.text_content() != before, "another trace")
+    group.get_by_role("switch", name="known").click()
+    expect(played).to_contain_text("telemetry.maker_fill_ratio")
+    expect(played).to_contain_text("absent")
+
+
+def test_another_value_is_tried_on_what_was_decided(seen: Watched) -> None:
+    page = seen.go("/what-if?parameter=quality.good_maker_fill_ratio")
+    page.get_by_label("Value").fill("0.99")
+    page.get_by_role("button", name="Decide again").click()
+    expect(page.get_by_role("heading", name="quality.good_maker_fill_ratio = 0.99")).to_be_visible()
+    expect(page.get_by_role("heading", name="Transitions")).to_be_visible()
+    row = page.locator("tr", has_text="route").filter(has_text="▶ taker")
+    expect(row.locator("td[data-label='now']")).to_have_text("◆ maker")
+    picture(page, "what_if-answer-1280-light")
+    page.get_by_label("Value").fill("7")
+    page.get_by_role("button", name="Decide again").click()
+    expect(page.get_by_role("alert")).to_contain_text("out of range")
+
+
+def test_every_page_opens_wide_and_narrow_light_and_dark(seen: Watched) -> None:
+    for path, name in PAGES.items():
+        page = seen.go(path)
+        page.wait_for_timeout(150)  # for what comes over the web socket
+        backgrounds = []
+        for width in (1280, 390):
+            page.set_viewport_size({"width": width, "height": 900})
+            for theme in THEMES:
+                page.emulate_media(color_scheme=theme)
+                expect(page.locator(f"body.body--{theme}")).to_have_count(1)
+                wide = page.evaluate("document.documentElement.scrollWidth")
+                assert wide <= width, f"{path} is {wide} px wide at {width} px"
+                backgrounds.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+                picture(page, f"{name}-{width}-{theme}")
+        assert len(set(backgrounds)) == 2, f"{path} looks alike in light and dark"
+        page.set_viewport_size({"width": 1280, "height": 900})
+        page.emulate_media(color_scheme="light")
+
+
+def test_a_keyboard_reaches_everything(seen: Watched) -> None:
+    page = seen.go("/decisions")
+    page.locator("#feed a").first.wait_for()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the page"
+    reached = set()
+    for _ in range(14):
+        page.keyboard.press("Tab")
+        reached.add(
+            page.evaluate("document.activeElement.getAttribute('aria-label') || document.activeElement.textContent")
+        )
+    assert {"Health", "Rules", "What if", "Symbol", "Route", "live"} <= reached, reached
+    theme = page.get_by_role("button", name="theme")
+    theme.focus()
+    for _ in range(2):
+        page.keyboard.press("Enter")
+    expect(page.locator("body.body--dark")).to_have_count(1)
+    page.reload()
+    expect(page.locator("body.body--dark")).to_have_count(1)
+
+
+def test_off_loopback_a_browser_is_asked_for_the_token(browser: Browser, tmp_path: Path) -> None:
+    write(tmp_path / "logs" / "journal", a_session())
+    arguments = ("-p", "prod", "--host", "0.0.0.0", "--no-prove")  # noqa: S104 - that is what is tested
+    with serving(tmp_path / "home", tmp_path / "logs", *arguments, command="serve") as running:
+        url = running.url.replace("0.0.0.0", "127.0.0.1")  # noqa: S104 - the same
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(f"{url}/decisions")
+        assert page.url == f"{url}/login"
+        page.get_by_label("Token").fill("wrong-token-wrong-token")
+        page.get_by_role("button", name="Log in").click()
+        expect(page.get_by_role("alert")).to_have_text("That is not the token.")
+        page.get_by_label("Token").fill(TOKEN)
+        page.get_by_role("button", name="Log in").click()
+        expect(page.locator("#health-rows tbody tr").first).to_be_visible()
+        assert TOKEN not in page.content()
+        page.get_by_role("button", name="Log out").click()
+        expect(page.get_by_label("Token")).to_be_visible()
+        page.goto(url)
+        assert page.url == f"{url}/login"
+        context.close()
