@@ -169,7 +169,8 @@ def sound_test(fact: Fact, name: str) -> str:
     """The condition under which a raw value, held by `name`, can be taken as it is. Never raises."""
     match fact.type:
         case NumberType(min=low, max=high):
-            return f"{name}.__class__ is float and {low!r} <= {name} <= {high!r}"
+            # Python runs two comparisons in less time than a chain of them.
+            return f"{name}.__class__ is float and {low!r} <= {name} and {name} <= {high!r}"
         case FlagType():
             return f"({name} is True or {name} is False)"
         case ChoiceType(of=of):

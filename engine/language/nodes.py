@@ -8,6 +8,7 @@ their own: an expression that flow style cuts at a comma, and one that starts wi
 
 from __future__ import annotations
 
+import codecs
 import errno
 import re
 from collections.abc import Iterator
@@ -200,8 +201,9 @@ def decode_source(data: bytes, name: str, findings: Findings) -> Source | None:
     if len(data) > MOST_BYTES:
         refuse_size(name, findings)
         return None
+    data = data.removeprefix(codecs.BOM_UTF8)
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode()
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         where = Span(name, line, 1, line, 2)

@@ -11,6 +11,7 @@ with a list of allowed values), so verdicts are remembered by that skeleton: a t
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from collections.abc import Mapping as AbstractMapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -242,6 +243,24 @@ DOCUMENT_KINDS = ("vocabulary", "policy", "ruleset", "profile", "windows")
 """The shapes that are whole documents."""
 
 _ENUMERATED = frozenset(("type", "unit", "ordered", "hit", "unknown", "moves", "measure", "expect"))
+
+
+def _allowed(fields: Schema) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Every field that lists what it may be, with the list."""
+    for name, rule in fields.items():
+        if "allowed" in rule:
+            yield name, tuple(rule["allowed"])
+        if rule["type"] == "dict":
+            yield from _allowed(rule.get("schema", {}))
+
+
+_STAND_INS = {
+    (name, value): f"={values[0]}"
+    for name, values in {listed for shape in SHAPES.values() for listed in _allowed(shape.fields)}
+    for value in values
+}
+"""By field and value: the first of the allowed values, for which Cerberus says the same as for any other of them."""
+
 _NAMED = frozenset(("policy", "ruleset", "profile", "id", "extends", "of", "in", "than", "event", "against"))
 _FREE = frozenset(("set", "add", "at_least", "at_most", "start"))
 """Fields whose keys are names of the author's own."""
@@ -313,7 +332,7 @@ def _skeleton(node: Node, shape: Shape | None, key: str = "") -> _Skeleton:
     """What Cerberus' verdict depends on: keys, kinds of nodes, and text where its allowed values are listed."""
     if isinstance(node, Scalar):
         if key in _ENUMERATED:
-            return f"={node.text}"
+            return _STAND_INS.get((key, node.text), f"={node.text}")
         if key in _NAMED:
             return "name" if node.text.isidentifier() and node.text.isascii() else "!" if node.text else ""
         return "text" if node.text else ""

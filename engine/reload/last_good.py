@@ -9,7 +9,7 @@ with them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -132,8 +132,8 @@ class ColdStartError(ReloadError):
 
     def __init__(self, refused: Refused, why_no_other: str) -> None:
         super().__init__(
-            f"the files are refused, and there is no last good rulebook: {refused.line}; {why_no_other}",
-            "correct the files: `sluice check` shows what is wrong",
+            f"what there is to run is refused, and there is no last good rulebook: {refused.line}; {why_no_other}",
+            refused.findings[0].help or "correct the files: `sluice check` shows what is wrong",
         )
         self.findings = refused.findings
 
@@ -141,22 +141,29 @@ class ColdStartError(ReloadError):
 def cold_start(files: Files, pipeline: Pipeline, remembered: LastGood, store: Store) -> StartedOn:
     """Start on the files of a home, or where they are refused on the last rulebook that was good.
 
+    Warnings are held against what ran last, as they are in a reload. Where nothing ran before they refuse nothing: no
+    rulebook at all is worse than one with warnings, which whoever starts it sees.
+
     Raises:
         ColdStartError: where the files are refused and nothing else is there.
 
     """
-    verdict = pipeline.consider(files, None)
+    good = book = None
+    why_no_other = f"no rulebook of `{pipeline.profile}` ran here before"
+    try:
+        good = remembered.of(pipeline.profile)
+        if good is not None:
+            book = store.open(good.version, good.sources, pipeline.profile, "compiled")
+    except SluiceError as error:
+        why_no_other = getattr(error, "message", str(error))
+    before = book.rulebook if book is not None else None
+    verdict = replace(pipeline, before=before, minds_warnings=book is not None).consider(files, None)
     if isinstance(verdict, Accepted):
         return StartedOn(verdict.book, verdict)
     assert isinstance(verdict, Refused)  # without a running rulebook nothing is unchanged
-    try:
-        good = remembered.of(pipeline.profile)
-        book = store.open(good.version, good.sources, pipeline.profile, "compiled") if good is not None else None
-        unfit = list(pipeline.fit(book)) if book is not None and pipeline.fit is not None else []
-    except SluiceError as error:
-        raise ColdStartError(verdict, getattr(error, "message", str(error))) from error
     if book is None:
-        raise ColdStartError(verdict, f"no rulebook of `{pipeline.profile}` ran here before")
+        raise ColdStartError(verdict, why_no_other)
+    unfit = list(pipeline.fit(book)) if pipeline.fit is not None else []
     if unfit:
         raise ColdStartError(verdict, f"the last good one ({book.version}) cannot run this session: {unfit[0].message}")
     return StartedOn(book.warm(), None, verdict, good)

@@ -38,7 +38,8 @@ def print_status(console: Console, status: Status, now_ms: int) -> None:
         # The line of a refusal is its first finding, which follows in full.
         _line(console, "last change", when if attempt.findings else f"{when}: {attempt.line}", style)
         for finding in attempt.findings:
-            text = f"{finding.place}: {finding.message} [{finding.code}]"
+            where = f"{finding.place}: " if finding.place else ""
+            text = f"{where}{finding.message} [{finding.code}]"
             print_wrapped(console, Text(f"{'':<{_LABEL}}  {printable(text)}"), hanging=_LABEL + 4)
             if finding.help:
                 print_wrapped(console, Text(f"{'':<{_LABEL}}    {printable(finding.help)}", "dim"), hanging=_LABEL + 6)
@@ -59,6 +60,8 @@ def _print_candidate(console: Console, candidate: CandidateStatus) -> None:
     }.get(candidate.state, candidate.state)
     reason = f": {candidate.reason}" if candidate.reason else ""
     _line(console, "candidate", f"{candidate.profile} {candidate.version} {told}{reason}")
+    if candidate.state not in ("shadow", "partial"):
+        return
     for name, value in candidate.facts.items():
         _line(console, "", f"{name} {value:g}")
     for title, counts in (("otherwise", candidate.by_name), ("by rule", candidate.by_rule)):

@@ -101,7 +101,8 @@ class Refused:
         serious = [finding for finding in self.findings if finding.severity is not Severity.NOTE] or self.findings
         first = serious[0]
         more = f", and {len(serious) - 1} more" if len(serious) > 1 else ""
-        return f"{first.span}: {first.message} [{first.code}]{more}"
+        where = f"{first.span}: " if first.span != _WHOLE else ""
+        return f"{where}{first.message} [{first.code}]{more}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,10 @@ class Pipeline:
     past: Callable[[], Sequence[PastDecision]] = tuple
     """The decisions for the dry run."""
     keep: Keep | None = None
+    before: Rulebook | None = None
+    """Whose warnings are no news, where nothing runs."""
+    minds_warnings: bool = True
+    """Whether new ones refuse a candidate, where the gate says so."""
     clock: Callable[[], float] = time.perf_counter
 
     def consider(self, files: Files, active: Book | None) -> Verdict:
@@ -212,7 +217,8 @@ class _Run:
             self._done()
             return Unchanged(rulebook.version, self.timings_ms)
         self._next("check")
-        if pipeline.gate != "none" and (found := new_warnings(rulebook, running)):
+        minds_warnings = pipeline.minds_warnings and pipeline.gate != "none"
+        if minds_warnings and (found := new_warnings(rulebook, running or pipeline.before)):
             return self.refused(found)
         self._next("compile")
         book = Book(rulebook).warm(active)

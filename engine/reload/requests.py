@@ -105,8 +105,8 @@ def prepare(logs: Path) -> None:
     """Make the folders, and throw away what lies there. Raises `ReloadError` if they cannot be made."""
     try:
         for folder in (logs / REQUESTS, logs / ANSWERS):
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            folder.mkdir(mode=_MODE, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(folder.stat().st_mode & _MODE)
             for name in _files(folder):
                 (folder / name).unlink(missing_ok=True)
     except OSError as error:

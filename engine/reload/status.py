@@ -27,6 +27,7 @@ class Noted(msgspec.Struct, frozen=True, kw_only=True):
 
     code: str
     place: str
+    """`file:line:column`; empty where it is about no file."""
     message: str
     help: str
 
@@ -113,7 +114,8 @@ def attempt_of(verdict: Verdict, at_ms: int) -> Attempt:
 
 
 def _noted(finding: Finding) -> Noted:
-    return Noted(code=finding.code, place=str(finding.span), message=finding.message, help=finding.help)
+    place = str(finding.span) if finding.span.file != "." else ""
+    return Noted(code=finding.code, place=place, message=finding.message, help=finding.help)
 
 
 def is_running(status: Status) -> bool:
@@ -128,7 +130,16 @@ def is_running(status: Status) -> bool:
         return False
     except PermissionError:  # somebody else's
         pass
-    return True
+    return not _waits_to_be_buried(status.process)
+
+
+def _waits_to_be_buried(process: int) -> bool:
+    """Whether a process is over and its parent has not asked yet, as a container's first one may never do."""
+    try:
+        held = Path(f"/proc/{process}/stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    return held.rpartition(")")[2].split()[:1] == ["Z"]
 
 
 def write_status(logs: Path, status: Status) -> None:

@@ -23,6 +23,7 @@ from typing import Any, Protocol
 from engine.backends.facts import FactsError
 from engine.book import Book
 from engine.journal.events import BreakerMoved, Checkpoint, Heard, OrderPlanned, Outcome, SessionStarted
+from engine.language.types import ChoiceType
 from engine.routing.known import VENUE, WindowSource
 from engine.routing.views import Handlers, View
 from engine.routing.window_events import has_lived
@@ -52,13 +53,6 @@ class Breaker:
         self.failures = 0
         self.out: dict[str, bool] = {}
         """Trials that have not ended, by intent: whether an order of it has rested or traded."""
-
-    def copy(self) -> Breaker:
-        """One that stands alike."""
-        made = Breaker(self.since_ms)
-        made.state, made.pauses, made.trials, made.failures = self.state, self.pauses, self.trials, self.failures
-        made.out = dict(self.out)
-        return made
 
 
 class WindowCounts(WindowSource, Protocol):
@@ -121,6 +115,28 @@ class Breakers(View):
         self._settled.clear()
         self._changes += 1
 
+    def astray(self, now_ms: int) -> list[BreakerMoved]:
+        """The moves back to where every breaker starts, of those in a state that this rulebook does not know.
+
+        To be journaled and seen: without a state that the rules know nothing could ever be decided on it again.
+        """
+        states = self._book.policy(BREAKER).types().get(_NEXT_STATE) if self._runs else None
+        if not isinstance(states, ChoiceType):
+            return []
+        return [
+            BreakerMoved(
+                ts_ms=now_ms,
+                scope=scope,
+                was=held.state,
+                state=CLOSED,
+                rule="",
+                reason=f"no rule knows the state {held.state} any more",
+                pauses=True,  # until it is decided on
+            )
+            for scope, held in sorted(self._breakers.items())
+            if held.state not in states.of and held.state != CLOSED
+        ]
+
     def decide(self, scope: str, now_ms: int, feed_gap_s: float | None) -> BreakerMoved | None:
         """Let a breaker decide; its move, to be journaled and seen, if it goes into another state.
 
@@ -165,15 +181,6 @@ class Breakers(View):
         """The state of a breaker."""
         held = self._breakers.get(scope)
         return CLOSED if held is None else held.state
-
-    def carry_over(self, old: Breakers) -> None:
-        """Take over how the breakers of an earlier rulebook stand. What makes them wait is decided anew."""
-        self._started_ms = old._started_ms
-        self._orders = dict(old._orders)
-        self._breakers = {scope: held.copy() for scope, held in old._breakers.items()}
-        for held in self._breakers.values():
-            held.pauses = None
-        self._changes += 1
 
     def checkpoint(self) -> dict[str, dict[str, Any]]:
         """What a `Checkpoint` keeps of it, by scope."""

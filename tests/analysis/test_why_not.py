@@ -7,16 +7,19 @@ from random import Random
 from typing import Any
 
 import pytest
+import z3
 
 from engine.analysis.request import RequestError
 from engine.analysis.why_not.ask import WhyNot, why_not
 from engine.analysis.why_not.nearest import pulled_back
-from engine.analysis.why_not.pages import edit_lines, why_not_json
+from engine.analysis.why_not.of_parameters import edit_lines
+from engine.analysis.why_not.pages import why_not_json
 from engine.analysis.why_not.wish import Wish, read_wish
 from engine.backends.solver.space import expressions_of
 from engine.book import Book, load
 from engine.language.model import Arithmetic, Policy, walk
 from engine.language.types import ChoiceType, FlagType, NumberType
+from tests.analysis.proofs.homes import home, rulebook_of
 from tests.backends.strategies import Picker, write_facts, write_rulebook
 
 FACTS: dict[str, Any] = {
@@ -54,6 +57,9 @@ FACTS: dict[str, Any] = {
     "windows": {"maker_paused": False, "probes_last_hour": 0.0},
     "decisions": {"admission": {"admit": True, "admitted_qty": 0.01}},
 }
+
+
+VETO = "ruleset: s\nhit: veto\nsets: {open: {type: flag}}\nunknown: match\nrules:\n"
 
 
 @pytest.fixture(scope="module")
@@ -121,10 +127,100 @@ def test_a_missing_fact_is_named_with_its_cause(prod: Book) -> None:
     assert prod.decide("routing", applied(facts, found))["route"] == "maker"
 
 
-def test_facts_that_contradict_each_other_change_together(prod: Book) -> None:
+def test_of_facts_that_contradict_each_other_one_is_enough(prod: Book) -> None:
     facts, found = ask(prod, "route=maker", market={"bid": 60020.0})
-    assert {name for name, _, _ in shown(found)} == {"market.bid", "market.ask"}
+    assert found.facts is not None
+    (change,) = found.facts
+    assert (change.fact, change.before, change.cause, change.after) == ("market.bid", 60020.0, "invalid", 60010.0)
     assert prod.decide("routing", applied(facts, found))["route"] == "maker"
+
+
+def test_a_stale_group_whose_facts_are_related_may_have_to_say_something_else_too(prod: Book) -> None:
+    facts, found = ask(prod, "route=maker", telemetry={"observed_at": -5000.0, "slippage_p95_bps": 100.0})
+    assert shown(found) == [("telemetry", None, None), ("telemetry.slippage_p95_bps", 100.0, 4.0)]
+    assert prod.decide("routing", applied(facts, found))["route"] == "maker"
+
+
+def test_a_stale_group_that_contradicts_itself_has_to_be_fresh_and_sound(prod: Book) -> None:
+    stale = {"observed_at": -5000.0, "slippage_p50_bps": 3.5}
+    facts, found = ask(prod, "route=maker", telemetry=stale)
+    assert {name for name, _, _ in shown(found)} in (
+        {"telemetry", "telemetry.slippage_p50_bps"},
+        {"telemetry", "telemetry.slippage_p95_bps"},
+    )
+    assert prod.decide("routing", applied(facts, found))["route"] == "maker"
+
+
+@pytest.mark.parametrize("telemetry", [None, "none", [], {"observed_at": None}, {"observed_at": "late"}])
+def test_a_group_that_says_nothing_is_given_fact_by_fact(prod: Book, telemetry: object) -> None:
+    facts = {**copy.deepcopy(FACTS), "telemetry": telemetry}
+    found = why_not(prod, "routing", facts, read_wish(prod.policy("routing"), "route=maker"))
+    assert found.facts
+    facts["telemetry"] = {}
+    assert prod.decide("routing", applied(facts, found))["route"] == "maker"
+
+
+CHOICES = """
+  - {id: a, when: tier < high}
+  - {id: b, when: worst == low}
+  - {id: c, when: venue != place}
+"""
+
+
+@pytest.fixture(scope="module")
+def choices() -> Book:
+    """A book whose choices and texts are related: `worst <= tier`, `place != spot`."""
+    documents = home(VETO + CHOICES)
+    facts = documents["policies/facts.yaml"].replace("relations: [", "relations: [worst <= tier, place != spot, ")
+    more = "      worst: {type: choice, of: [low, middle, high], ordered: true}\n      spot: {type: text}\n"
+    documents["policies/facts.yaml"] = facts.replace("      kind:", f"{more}      kind:")
+    return Book(rulebook_of(documents), "interpreter")
+
+
+def test_choices_and_texts_become_what_the_rules_ask_for(choices: Book) -> None:
+    group = {"tier": "low", "worst": "middle", "venue": "here", "place": "there", "spot": "elsewhere"}
+    facts = {"now": 0.0, "g": group}
+    found = why_not(choices, "p", facts, read_wish(choices.policy("p"), "open=true"))
+    assert {name: after for name, _, after in shown(found)} in (
+        {"g.tier": "high", "g.venue": "there"},
+        {"g.tier": "high", "g.place": "here"},
+    )
+    assert choices.decide("p", applied(facts, found))["open"] is True
+
+
+def test_an_age_limit_is_a_parameter_too(prod: Book) -> None:
+    _, found = ask(prod, "route=maker", telemetry={"observed_at": -5000.0})
+    assert found.parameters is not None
+    assert [(edit.parameter, edit.before, edit.after) for edit in found.parameters] == [
+        ("facts.telemetry_max_age_s", 900.0, 6000.0)
+    ]
+
+
+def test_a_parameter_that_is_a_root_is_a_double_or_undecided() -> None:
+    numbers = "params: {n: {type: number, min: 0, max: 10}, m: {type: number, min: 2, max: 2}}\n"
+    rules = VETO + "  - {id: a, when: $n * $n < $m}\n"
+    book = Book(rulebook_of(home(rules + numbers, values="  s.n: 1\n  s.m: 2\n")), "interpreter")
+    found = why_not(book, "p", {"now": 0.0}, read_wish(book.policy("p"), "open=true"), timeout_s=2.0)
+    if found.parameters is None:
+        assert "parameters" in found.undecided
+    else:
+        assert [edit.after for edit in found.parameters] == [pytest.approx(2**0.5)]
+
+
+def test_what_takes_too_long_is_said_and_is_not_none(prod: Book) -> None:
+    facts = copy.deepcopy(FACTS)
+    facts["telemetry"]["fallback_ratio"] = 0.55
+    wish = read_wish(prod.policy("routing"), "route=maker")
+    found = why_not(prod, "routing", facts, wish, timeout_s=0.0)
+    assert (found.facts, found.parameters) == (None, None)
+    assert found.undecided == ("facts", "parameters")
+
+
+def test_an_interrupt_is_not_swallowed(prod: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(z3.Optimize, "check", lambda *_: z3.unknown)
+    monkeypatch.setattr(z3.Optimize, "reason_unknown", lambda *_: "interrupted from keyboard")
+    with pytest.raises(KeyboardInterrupt):
+        ask(prod, "route=maker", telemetry={"fallback_ratio": 0.55})
 
 
 def test_an_edit_of_one_parameter_loads_and_decides_so(prod: Book) -> None:
@@ -133,8 +229,9 @@ def test_an_edit_of_one_parameter_loads_and_decides_so(prod: Book) -> None:
     assert [(edit.parameter, edit.before, edit.after) for edit in found.parameters] == [
         ("quality.good_fallback_ratio", 0.4, 0.55)
     ]
-    (entry,) = edit_lines(found.parameters)[1:]
-    assert entry.startswith("  quality.good_fallback_ratio: {value: 0.55, why: ...}  # 0.4 at profiles/base.yaml:")
+    head, remark, line = edit_lines(found.parameters)
+    assert (head, line) == ("values:", "  quality.good_fallback_ratio: {value: 0.55, why: ...}")
+    assert remark.startswith("  # now 0.4 at profiles/base.yaml:")
 
 
 def test_what_a_rule_set_requires_of_its_parameters_is_kept(prod: Book) -> None:
@@ -164,11 +261,13 @@ def test_a_value_of_a_symbol_group_is_edited_there(prod: Book) -> None:
     assert found.parameters is not None
     lines = edit_lines(found.parameters)
     assert lines[:3] == ["symbols:", "  CORE:", "    values:"]
-    assert lines[3].startswith("      caps.symbol_nav_share: {value: 0.35")
+    assert lines[3].startswith("      # now ")
+    assert lines[4].startswith("      caps.symbol_nav_share: {value: 0.35")
 
 
 def test_no_parameter_helps_where_the_facts_are_not_there(prod: Book) -> None:
-    _, found = ask(prod, "route=maker", telemetry={"observed_at": -5000.0})
+    facts = {name: held for name, held in FACTS.items() if name != "telemetry"}
+    found = why_not(prod, "routing", facts, read_wish(prod.policy("routing"), "route=maker"))
     assert found.parameters is None
     assert not found.undecided
 

@@ -15,8 +15,9 @@ import cli
 HOME = Path(__file__).resolve().parent / "home"
 GOLDEN = HOME.parent / "golden"
 COMMANDS = (
-    *("bundle", "check", "decide", "diff", "explain", "findings", "health", "init", "journal", "paper", "prove"),
-    *("report", "run", "schema", "serve", "show", "telemetry", "why"),
+    *("bundle", "check", "decide", "diff", "explain", "findings", "health", "history", "init", "journal", "paper"),
+    *("promote", "prove", "report", "rollback", "run", "schema", "serve", "shadow", "show", "status", "telemetry"),
+    "why",
 )
 NESTED = (
     ("bundle", "build"),
@@ -40,6 +41,8 @@ CASES: dict[str, tuple[str, ...]] = {
     "explain_taker": ("explain", "-p", "live", "taker.json"),
     "explain_maker": ("explain", "-p", "live", "maker.json"),
     "explain_gaps": ("explain", "-p", "live", "gaps.json"),
+    "why_not": ("explain", "-p", "live", "taker.json", "--why-not", "route=maker"),
+    "why_not_gaps": ("explain", "-p", "live", "gaps.json", "--why-not", "offset_bps>=3"),
     "findings_code": ("findings", "first.unreachable"),
     "show": ("show", "-p", "trial"),
     "show_policy": ("show", "-p", "live", "routing"),

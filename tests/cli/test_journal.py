@@ -203,6 +203,21 @@ def test_a_decision_of_the_journal_is_explained_under_its_own_rulebook(played: P
     assert played("explain", "--decision", decision_id, "-p", "testnet").exit_code == 0
 
 
+def test_a_decision_of_the_journal_is_held_against_a_wish(played: Played) -> None:
+    routed = [event for event in events_of(played) if isinstance(event, Decided) and event.policy == "routing"]
+    records = [json.loads(bytes(event.record)) for event in routed]
+    record = next(record for record in records if record["decided"]["route"] == "taker")
+    asked = ("explain", "--decision", record["decision_id"], "--why-not", "route=maker")
+    shown = json.loads(played(*asked, "--json").stdout)["why_not"]
+    assert (shown["wish"], shown["already"]) == ("route == maker", False)
+    assert shown["facts"] or "facts" in shown["undecided"]
+    page = played(*asked).stdout
+    assert "\nwhy not route == maker\n" in page
+    if shown["parameters"]:
+        assert "with this edit of profiles/testnet.yaml:" in page
+        assert shown["edit"][-1] in page
+
+
 def test_what_cannot_be_explained(played: Played, tmp_path: Path) -> None:
     decided = next(event for event in events_of(played) if isinstance(event, Decided))
     decision_id = json.loads(bytes(decided.record))["decision_id"]

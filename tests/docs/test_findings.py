@@ -30,16 +30,20 @@ IN_WORDS = {
     "invariant.undecided",
     "proofs.missing",
     "proofs.undecided",
+    "reload.bundle",
     "reload.last_good",
+    "reload.no_bundle",
+    "reload.overtaken",
     "reload.stage_failed",
+    "reload.unfit",
     "reload.unproved",
     "reload.unsettled",
     "shape.too_many",
 }
 """Codes of what a page of YAML cannot show.
 
-test_fuzz_files.py, test_cold.py, test_cross_check.py, test_windows.py, tests/reload/ and tests/analysis/proofs/ make
-each of them.
+test_fuzz_files.py, test_cold.py, test_cross_check.py, test_windows.py, tests/reload/, tests/routing/sessions/ and
+tests/analysis/proofs/ make each of them.
 """
 
 
@@ -97,7 +101,8 @@ def reported_codes() -> set[str]:
     analyses = (
         ROOT / "engine/analysis" / name for name in ("cold.py", "check.py", "cross_check.py", "proofs/findings.py")
     )
-    others = [*analyses, ROOT / "engine/routing/window_events.py"]
+    routing = ("window_events.py", "sessions/desk.py", "sessions/reloading.py")
+    others = [*analyses, *(ROOT / "engine/routing" / name for name in routing)]
     packages = [ROOT / "engine" / name for name in ("language", "reload")]
     paths = [*(path for package in packages for path in sorted(package.glob("*.py"))), *others]
     text = "".join(path.read_text(encoding="utf-8") for path in paths)

@@ -58,6 +58,50 @@ def test_broken_files_start_on_the_last_good_rulebook_and_say_so(home: Path, log
     assert "profiles/live.yaml" in said.message
 
 
+SHADOWED = (
+    "profiles/base.yaml",
+    """\
+profile: base
+values:
+  facts.max_age_s: 60
+  tier.low_bps: 10
+  offset.base_bps: 2
+symbols:
+  thin:
+    of: [DOGEUSDT]
+    values:
+      tier.low_bps: {value: 25, why: one tick is already 9 bps}
+""",
+)
+
+
+def with_a_warning(home: Path) -> None:
+    """A value that does not reach a symbol group."""
+    name, text = SHADOWED
+    (home / name).write_text(text)
+    changed = "values:\n  tier.low_bps: {value: 12, why: a nervous week}\n"
+    (home / VALUES).write_text(f"profile: live\nextends: base\npolicies: [routing]\n{changed}")
+
+
+def test_a_first_start_is_not_refused_for_warnings(home: Path, logs: Path) -> None:
+    with_a_warning(home)
+    started = start(home, logs)
+    assert started.accepted is not None
+    assert [finding.code for finding in started.accepted.findings] == ["profile.shadowed"]
+    remember(started, logs)
+    assert start(home, logs).refused is None, "it ran with this warning before"
+
+
+def test_warnings_that_what_ran_last_did_not_have_are_refused_at_a_start_too(home: Path, logs: Path) -> None:
+    first = start(home, logs)
+    remember(first, logs)
+    with_a_warning(home)
+    started = start(home, logs)
+    assert started.book.version == first.book.version
+    assert started.refused is not None
+    assert started.refused.stage == "check"
+
+
 def test_without_a_last_good_rulebook_there_is_no_start(home: Path, logs: Path) -> None:
     (home / VALUES).write_text("profile: live\n")
     with pytest.raises(ColdStartError, match="no rulebook of `live` ran here before") as refused:

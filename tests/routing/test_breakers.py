@@ -454,18 +454,36 @@ def test_a_reload_keeps_states_and_trials_and_decides_by_the_new_numbers() -> No
     desk = Desk()
     now_ms = desk.half_open()
     desk.see(planned(now_ms, "t"))
-    stricter = Desk(book_with({"profiles/base.yaml": "breaker.trials_to_close: 1 -> breaker.trials_to_close: 2"}))
-    assert stricter.windows.carry_over(desk.windows) == []
-    stricter.breakers.carry_over(desk.breakers)
-    assert states(stricter) == ("half_open", "half_open")
-    assert stricter.breakers.pauses(BTC) is None, "what makes makers wait may be another rule now"
-    stricter.look(now_ms)
-    assert stricter.breakers.pauses(BTC) is True
-    stricter.see(accepted(now_ms, "t"), ended(now_ms, "of-t"))
-    assert stricter.look(now_ms) == []
-    stricter.see(planned(now_ms, "u"), accepted(now_ms, "u"), ended(now_ms, "of-u"))
-    assert [moved.state for moved in stricter.look(now_ms)] == ["closed", "closed"]
-    assert states(desk) == ("half_open", "half_open"), "the old ones are left as they were"
+    stricter = book_with({"profiles/base.yaml": "breaker.trials_to_close: 1 -> breaker.trials_to_close: 2"})
+    assert desk.windows.use(stricter.rulebook) == []
+    desk.breakers.use(stricter)
+    assert desk.breakers.astray(now_ms) == []
+    assert states(desk) == ("half_open", "half_open")
+    assert desk.breakers.pauses(BTC) is None, "what makes makers wait may be another rule now"
+    desk.look(now_ms)
+    assert desk.breakers.pauses(BTC) is True
+    desk.see(accepted(now_ms, "t"), ended(now_ms, "of-t"))
+    assert desk.look(now_ms) == []
+    desk.see(planned(now_ms, "u"), accepted(now_ms, "u"), ended(now_ms, "of-u"))
+    assert [moved.state for moved in desk.look(now_ms)] == ["closed", "closed"]
+
+
+def test_a_state_that_the_new_rules_do_not_know_begins_anew_and_the_journal_says_so() -> None:
+    desk = Desk()
+    now_ms = desk.half_open()
+    changes = {
+        f"{name}.yaml": "half_open -> trying"
+        for name in ("policies/facts", "policies/breaker", "rules/breaker", "rules/maker_pause")
+    }
+    desk.breakers.use(book_with(changes))
+    moves = desk.breakers.astray(now_ms)
+    assert [(moved.scope, moved.was, moved.state, moved.pauses) for moved in moves] == [
+        (BTC, "half_open", "closed", True),
+        (VENUE, "half_open", "closed", True),
+    ]
+    desk.see(*moves)
+    assert desk.breakers.astray(now_ms) == []
+    assert states(desk) == ("closed", "closed")
 
 
 def test_a_checkpoint_brings_breakers_back() -> None:

@@ -62,7 +62,7 @@ class Loose:
     because: tuple[str, ...] | None = None
     """For a dead rule: the rules before it that together leave nothing for it; None where that is not known."""
     shown_by: tuple[Mapping[str, object], ...] = ()
-    """A facts object that shows it, for `reachable` and `needed`."""
+    """A facts object that shows it, for `partial` and `reachable` where flags are as they are bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +96,8 @@ class _Subject:
     reads: Reads
     samples: list[Sample] = field(default_factory=list)
     """What the solver found so far. Most questions of the kind "does it ever matter" are answered by one of them."""
+    turned: Mapping[str, bool] = field(default_factory=dict)
+    """The flag parameters of the model that was read last."""
 
     @classmethod
     def of(cls, side: Side, timeout_s: float) -> _Subject:
@@ -111,9 +113,18 @@ class _Subject:
 
     def note(self, found: z3.ModelRef) -> None:
         """Keep the input of a model."""
+        self.samples.append(self.sample(*self.read(found)))
+
+    def read(self, found: z3.ModelRef) -> tuple[Point]:
+        """The input of a model, whose flags are turned from here on."""
+        self.turned = self.flags(found)
+        return (self.space.point(found),)
+
+    def sample(self, point: Point) -> Sample:
+        """An input, under the flags of the model that was read last."""
         side = self.side
-        seen = see(side.rulebook, side.policy, side.binding, facts_of(side, self.space.point(found)))
-        self.samples.append(Sample(self.reads, seen.names(), {**side.binding.values, **self.flags(found)}))
+        seen = see(side.rulebook, side.policy, side.binding, facts_of(side, point))
+        return Sample(self.reads, seen.names(), {**side.binding.values, **self.turned})
 
     def flags(self, found: z3.ModelRef) -> dict[str, bool]:
         """The flag parameters of a model."""
@@ -327,9 +338,17 @@ class _Lint:
         switches = {name: z3.Bool(f"with {name}") for name in rules}
         asker = Asker(subject.space.domain(), self._timeout_s)
         asker.assume(_changed(policy, subject.terms, encode(policy, subject.parameters, facts, switches)))
-        return lambda rule: asker.under(
-            *(z3.Not(bit) if name == rule.full_id else bit for name, bit in switches.items())
-        )
+
+        def ask(rule: Rule) -> z3.ModelRef | Proven | Undecided:
+            bits = [z3.Not(bit) if name == rule.full_id else bit for name, bit in switches.items()]
+            found = asker.under(*bits)
+            if rule.expect != "reason" or not isinstance(found, z3.ModelRef):
+                return found
+            # That this one is needed is a finding, so the interpreter has to see it.
+            seen = asker.find(bits, subject.read, lambda points: subject.sample(points[0]).differs_without(rule))
+            return found if isinstance(seen, Refuted) else Undecided("no input of doubles confirms it")
+
+        return ask
 
     def _parameters(self) -> None:
         """Parameters whose value makes no difference: not at the ends of their range, and not anywhere in it."""

@@ -14,9 +14,9 @@ from engine.backends import interpreter
 from engine.backends.interpreter import NoValueError, StepTrace
 from engine.backends.solver.space import expressions_in
 from engine.language.evaluate import Environment, Known, Missing, compare
-from engine.language.model import Binding, DecisionRef, Fact, FactRef, Policy, Rule, Step, walk
+from engine.language.model import Binding, DecisionRef, Fact, FactRef, Policy, Relation, Rule, Step, walk
 from engine.language.soundness import parameters_of
-from engine.language.types import ChoiceType, FlagType, NumberType, Value
+from engine.language.types import ChoiceType, FlagType, NumberType, Type, Value
 
 _CALMEST = 3
 """Samples whose neighbours are looked at: where few rules match, a single one is seen to matter."""
@@ -137,18 +137,19 @@ def shown_by(sample: Sample, wanted: Mapping[str, Rule], needed: AbstractSet[str
 def _neighbours(sample: Sample) -> Iterator[Sample]:
     """The sample with one fact changed: missing, the ends of a range, another value."""
     for group in sample.reads.policy.groups:
+        kinds = {fact.name: fact.type for fact in group.facts}
         for fact in group.facts:
             for value in _others(fact, sample.facts[fact.name]):
                 facts = {**sample.facts, fact.name: value}
-                if all(_holds(facts, relation.left, relation.operator, relation.right) for relation in group.relations):
+                if all(_holds(facts, relation, kinds[relation.left]) for relation in group.relations):
                     yield replace(sample, facts=facts)
 
 
-def _holds(facts: Mapping[str, Known], left: str, operator: str, right: str) -> bool:
-    first, second = facts[left], facts[right]
+def _holds(facts: Mapping[str, Known], relation: Relation, kind: Type) -> bool:
+    first, second = facts[relation.left], facts[relation.right]
     if isinstance(first, Missing) or isinstance(second, Missing):
         return True
-    return compare(operator, first, second, NumberType("", 0, 0))  # type: ignore[arg-type]
+    return compare(relation.operator, first, second, kind)
 
 
 def _others(fact: Fact, held: Known) -> Iterator[Known]:

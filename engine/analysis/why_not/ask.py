@@ -25,7 +25,11 @@ class WhyNot:
     """`facts` or `parameters`, where the solver gave up: there may be a change all the same."""
 
 
-def why_not(book: Book, policy: str, facts: Mapping[str, Any], wish: Wish) -> WhyNot:
+TIMEOUT_S = 10.0
+"""For all that is asked about facts, and again for parameters."""
+
+
+def why_not(book: Book, policy: str, facts: Mapping[str, Any], wish: Wish, *, timeout_s: float = TIMEOUT_S) -> WhyNot:
     """What would have to be otherwise for a decision to be as wished.
 
     Raises:
@@ -39,6 +43,6 @@ def why_not(book: Book, policy: str, facts: Mapping[str, Any], wish: Wish) -> Wh
     binding = rulebook.binding_of(decision.moment.symbol)
     side = Side(rulebook, found, binding)
     undecided: list[str] = []
-    fact_changes = by_facts(side, decision.seen, facts, wish, undecided)
-    parameter_changes = by_parameters(side, decision.moment.symbol, decision.seen, wish, undecided)
+    fact_changes = by_facts(side, decision.seen, facts, wish, undecided, timeout_s)
+    parameter_changes = by_parameters(side, decision.seen, facts, wish, undecided, timeout_s)
     return WhyNot(wish, already=False, facts=fact_changes, parameters=parameter_changes, undecided=tuple(undecided))

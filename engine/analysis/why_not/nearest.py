@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
 import z3
 
-from engine.backends.solver.terms import (
-    Bit,
-    lift_bit,
-    neg,
-)
+from engine.backends.solver.terms import Bit, conj, lift_bit, neg
 from engine.language.types import NumberType, Value
 
-_TIMEOUT_MS = 10_000
 _TRIES = 4
+"""Models that are tried before it is given up to find one that doubles confirm."""
 _LARGEST = (1 << 63) - 1
 
 
@@ -37,32 +34,37 @@ class Nearest:
 
     movables: Sequence[Movable]
     holds: Sequence[Bit]
-    gave_up: bool = field(default=False)
+    timeout_s: float
+    """For all that is asked together."""
+    gave_up: bool = field(default=False, init=False)
+    """No model may mean that there is none only while this is unset: what is there in exact numbers, and was not
+    confirmed, may be there in doubles too."""
 
-    def models(self) -> list[z3.ModelRef]:
-        """The best model; more only where the caller finds that one to be none, by leaving out its set of changes."""
-        found: list[z3.ModelRef] = []
-        excluded: list[z3.BoolRef] = []
+    def models(self) -> Iterator[z3.ModelRef]:
+        """The best model, then for a caller that finds that one to be none the best that changes other things."""
+        until = time.perf_counter() + self.timeout_s
+        excluded: list[Bit] = []
         for _ in range(_TRIES):
-            model = self._best(excluded)
+            model = self._best(excluded, until - time.perf_counter())
             if model is None:
-                break
-            found.append(model)
-            moved = [lift_bit(each.changed) for each in self.movables if is_true(model, each.changed)]
-            excluded.append(z3.Not(z3.And(*moved)))
-        return found
+                return
+            yield model
+            excluded.append(neg(conj(*(each.changed for each in self.movables if is_true(model, each.changed)))))
+        self.gave_up = True
 
-    def _best(self, excluded: Sequence[z3.BoolRef]) -> z3.ModelRef | None:
+    def _best(self, excluded: Sequence[Bit], left_s: float) -> z3.ModelRef | None:
         search = z3.Optimize()
-        search.set("timeout", _TIMEOUT_MS)
-        search.add(*(lift_bit(bit) for bit in self.holds), *excluded)
+        search.set("timeout", max(1, round(left_s * 1000)))
+        search.add(*(lift_bit(bit) for bit in (*self.holds, *excluded)))
         for each in self.movables:
             search.add_soft(lift_bit(neg(each.changed)), 1, "changes")
         distances = [each.distance for each in self.movables if each.distance is not None]
         if distances:
             search.minimize(z3.Sum(distances))
         result = search.check()
-        self.gave_up = result == z3.unknown
+        if result == z3.unknown and search.reason_unknown().startswith("interrupted"):
+            raise KeyboardInterrupt  # the solver took it for itself
+        self.gave_up = result == z3.unknown or bool(excluded)
         return search.model() if result == z3.sat else None
 
 

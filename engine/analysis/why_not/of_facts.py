@@ -1,8 +1,13 @@
-"""The smallest change of facts that gives a wished decision."""
+"""The smallest change of facts that gives a wished decision.
+
+In: facts as they were handed in. A group that is missing for its time alone becomes fresh as one, and then says all
+that it holds; facts that contradict each other count again as soon as they no longer do. Nothing goes missing: that is
+no way to a decision. Out: changes that the border and the interpreter confirm, on the facts object with them in it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -13,179 +18,265 @@ import z3
 from engine.analysis.why_not.nearest import Movable, Nearest, distance_of, holds_with, is_true, pulled_back, shortened
 from engine.analysis.why_not.wish import Wish
 from engine.backends import interpreter
-from engine.backends.facts import Gap, Seen, raw_group, read_fact, read_group
+from engine.backends.facts import (
+    DECISIONS,
+    FactsError,
+    Gap,
+    Seen,
+    as_object,
+    raw_group,
+    read_fact,
+    read_group,
+    see,
+    untimely,
+)
 from engine.backends.solver.encode import encode, parameter_terms
 from engine.backends.solver.space import Key, Side, Space, Variable
-from engine.backends.solver.terms import (
-    Bit,
-    compare_reals,
-    conj,
-    disj,
-    neg,
-)
-from engine.language.evaluate import Known, Missing, compare
-from engine.language.types import NumberType, Value
+from engine.backends.solver.terms import Bit, compare_reals, conj, disj, lift_bit, neg
+from engine.language.evaluate import compare
+from engine.language.model import Group, Relation
+from engine.language.types import NumberType, TextType, Value
 
 
 @dataclass(frozen=True, slots=True)
 class FactChange:
-    """A fact as it would have to be. `before` is None where it was missing, with the cause."""
+    """A fact as it would have to be."""
 
     fact: str
     """`group.fact`; `group` alone where a stale group would have to be fresh."""
     before: Value | None
+    """What it is, even where that does not count; None where no value of its type was handed in."""
     cause: str
+    """Why it does not count; empty where it does."""
     after: Value | None
+    """None where a group would have to be fresh."""
 
 
 def by_facts(
-    side: Side, seen: Seen, facts: Mapping[str, Any], wish: Wish, undecided: list[str]
+    side: Side, seen: Seen, facts: Mapping[str, Any], wish: Wish, undecided: list[str], timeout_s: float
 ) -> tuple[FactChange, ...] | None:
     """The smallest change of facts; None, and a word in `undecided`, where the solver gave up on it."""
-    space = Space(side)
-    stale = _stale_groups(side, seen, facts)
-    fresh = {group: z3.Bool(f"{group} fresh") for group in stale}
-    holds: list[Bit] = [*space.domain()]
-    movables = [Movable(group, bit, None) for group, bit in fresh.items()]
-    for key, variable in space.variables.items():
-        now = _value(seen.values[key[0]][key[1]])
-        then = _value(stale[key[0]][key[1]]) if key[0] in stale else now
-        here = _unchanged(variable, now)
-        if key[0] in fresh:  # without being fresh it says nothing, and then it says all that it holds
-            bit = fresh[key[0]]
-            holds.append(disj(bit, here))
-            here = disj(neg(bit), _unchanged(variable, then))
-        distance = None
-        if isinstance(then, float) and variable.number is not None and isinstance(variable.type, NumberType):
-            distance, bounds = distance_of(f"{key[0]}.{key[1]}", variable.number, then, variable.type)
-            holds += bounds
-        if then is not None:
-            # That something goes missing is no way to a decision.
-            holds.append(neg(conj(variable.gap, fresh.get(key[0], True))))
-        movables.append(Movable(f"{key[0]}.{key[1]}", neg(here), distance))
-    pairs = list(_broken_pairs(side, seen, facts))
-    for left, right in pairs:
-        # Both are there and contradict each other: one alone cannot become known.
-        holds.append(space.variables[left].gap == space.variables[right].gap)
-    terms = encode(side.policy, parameter_terms(side), space.facts(side))
-    nearest = Nearest(movables, [*holds, wish.where(terms.names[wish.name])])
-    models = nearest.models()
-    for model in models:
-        point = space.point(model).given
-        changes = _confirmed(
-            side, seen, stale, {group for group, bit in fresh.items() if is_true(model, bit)}, point, pairs, wish
-        )
-        if changes is not None:
-            return changes
-    if models or nearest.gave_up:  # what is there in exact numbers may be there in doubles too
+    given = _Given.of(side, seen, facts)
+    question = _Question(given)
+    terms = encode(side.policy, parameter_terms(side), question.space.facts(side))
+    nearest = Nearest(question.movables, [*question.holds, wish.where(terms.names[wish.name])], timeout_s)
+    for model in nearest.models():
+        fresh, moved = question.read(model)
+        if given.holds(fresh, moved, wish):
+            return tuple(given.changes(fresh, given.least(fresh, moved, wish)))
+    if nearest.gave_up:
         undecided.append("facts")
     return None
 
 
-def _stale_groups(side: Side, seen: Seen, facts: Mapping[str, Any]) -> dict[str, Mapping[str, Value | Gap]]:
-    """The groups that are missing for their time alone (stale, ahead, or without one), with what they hold."""
-    found: dict[str, Mapping[str, Value | Gap]] = {}
-    for group in side.policy.groups:
-        raw = raw_group(group, facts)
-        if not isinstance(raw, Mapping) or not all(isinstance(held, Gap) for held in seen.values[group.name].values()):
-            continue
-        held = read_group(group, {**raw, "observed_at": seen.moment.now})[1]
-        if any(not isinstance(value, Gap) for value in held.values()):
-            found[group.name] = held
-    return found
+@dataclass(frozen=True)
+class _Held:
+    """A group as it was handed in, its time aside."""
+
+    group: Group
+    raw: Mapping[str, Any]
+    values: Mapping[str, Value | None]
+    """Each fact by itself, whatever it contradicts."""
+    fresh: Mapping[str, Value | Gap]
+    """What it would say if it were observed now."""
+    timely: bool
+
+    @classmethod
+    def of(cls, side: Side, group: Group, now: float, facts: Mapping[str, Any]) -> _Held:
+        handed = raw_group(group, facts)
+        try:
+            raw = as_object(handed) if handed is not None else {}
+        except FactsError:
+            raw = {}
+        values = {fact.name: _value(read_fact(fact, raw.get(fact.name))) for fact in group.facts}
+        at, _ = read_group(group, raw)
+        if at is None:
+            timely = group.max_age is None and raw.get("observed_at") is None
+        else:
+            timely = untimely(now, at, side.limit(group.max_age), side.limit(side.rulebook.max_ahead)) is None
+        fresh = read_group(group, {**raw, "observed_at": now})[1]
+        return cls(group, raw, values, fresh, timely)
+
+    @property
+    def only_late(self) -> bool:
+        """It would say something if it were fresh."""
+        return not self.timely and any(value is not None for value in self.values.values())
+
+    @property
+    def broken(self) -> tuple[Relation, ...]:
+        """The relations that its facts contradict."""
+        kinds = {fact.name: fact.type for fact in self.group.facts}
+        found = []
+        for relation in self.group.relations:
+            left, right = self.values[relation.left], self.values[relation.right]
+            if left is None or right is None or compare(relation.operator, left, right, kinds[relation.left]):
+                continue
+            found.append(relation)
+        return tuple(found)
 
 
-def _broken_pairs(side: Side, seen: Seen, facts: Mapping[str, Any]) -> Iterator[tuple[Key, Key]]:
-    """Facts that are missing since they contradict each other."""
-    for group in side.policy.groups:
-        raw, held = raw_group(group, facts), seen.values[group.name]
-        kinds = {fact.name: fact for fact in group.facts}
-        for relation in group.relations:
-            names = (relation.left, relation.right)
-            if isinstance(raw, Mapping) and all(
-                isinstance(held[name], Gap) and not isinstance(read_fact(kinds[name], raw.get(name)), Gap)
-                for name in names
-            ):
-                yield (group.name, relation.left), (group.name, relation.right)
+@dataclass(frozen=True)
+class _Given:
+    """Facts as they were handed in, and what changes of them come to."""
+
+    side: Side
+    seen: Seen
+    facts: Mapping[str, Any]
+    held: Mapping[str, _Held]
+
+    @classmethod
+    def of(cls, side: Side, seen: Seen, facts: Mapping[str, Any]) -> _Given:
+        now = seen.moment.now
+        return cls(side, seen, facts, {group.name: _Held.of(side, group, now, facts) for group in side.policy.groups})
+
+    def holds(self, fresh: frozenset[str], moved: Mapping[Key, Value], wish: Wish) -> bool:
+        """Whether these changes give the wished decision, and leave nothing missing that was there."""
+        side = self.side
+        seen = see(side.rulebook, side.policy, side.binding, self._with(fresh, moved))
+        if any(isinstance(seen.values[group][name], Gap) for group, name in moved):
+            return False
+        before, after = self.seen.values, seen.values
+        if any(
+            isinstance(after[group][name], Gap) and not isinstance(value, Gap)
+            for group, values in before.items()
+            for name, value in values.items()
+        ):
+            return False
+        return wish.holds(interpreter.run(side.policy, side.binding, seen.names()).values[wish.name])
+
+    def _with(self, fresh: frozenset[str], moved: Mapping[Key, Value]) -> dict[str, Any]:
+        """The facts object with these changes in it."""
+        facts = dict(self.facts)
+        for name, held in self.held.items():
+            given = {fact: value for (group, fact), value in moved.items() if group == name}
+            if not given and name not in fresh:
+                continue
+            changed = {**held.raw, **given}
+            if not held.timely:  # what is observed anew is observed now
+                changed["observed_at"] = self.seen.moment.now
+            if name.startswith(f"{DECISIONS}."):
+                facts[DECISIONS] = {**(facts.get(DECISIONS) or {}), name.removeprefix(f"{DECISIONS}."): changed}
+            else:
+                facts[name] = changed
+        return facts
+
+    def least(self, fresh: frozenset[str], moved: Mapping[Key, Value], wish: Wish) -> dict[Key, Value]:
+        """The changes without those that need not be, each as small, and in as few digits, as the wish lets it be."""
+        kept = dict(moved)
+
+        def holds(changed: Mapping[Key, Value]) -> bool:
+            return self.holds(fresh, changed, wish)
+
+        for key, value in moved.items():
+            without = {other: held for other, held in kept.items() if other != key}
+            now = self.held[key[0]].values[key[1]]
+            if holds(without):
+                kept = without
+            elif isinstance(value, float) and isinstance(now, float):
+                kept[key] = pulled_back(now, value, partial(holds_with, holds, kept, key))
+            elif isinstance(value, float):
+                short = (shortened(value, digits) for digits in range(1, 16))
+                kept[key] = next((each for each in short if holds({**kept, key: each})), value)
+        return kept
+
+    def changes(self, fresh: frozenset[str], moved: Mapping[Key, Value]) -> list[FactChange]:
+        """Changes as they are shown."""
+        found = [FactChange(group, None, _cause(next(iter(self.seen.values[group].values()))), None)
+                 for group in sorted(fresh)]  # fmt: skip
+        for (group, name), value in moved.items():
+            reading = self.held[group].fresh if group in fresh else self.seen.values[group]
+            before = self.held[group].values[name]
+            found.append(FactChange(f"{group}.{name}", before, _cause(reading[name]), value))
+        return found
+
+
+class _Question:
+    """What may be otherwise about facts, as terms."""
+
+    def __init__(self, given: _Given) -> None:
+        self.given = given
+        self.space = Space(given.side)
+        self.holds: list[Bit] = [*self.space.domain()]
+        self.movables: list[Movable] = []
+        self._texts = self._options_of_texts()
+        self._fresh: dict[str, Bit] = {}
+        self._moved: dict[Key, Bit] = {}
+        for held in given.held.values():
+            self._group(held)
+
+    def read(self, model: z3.ModelRef) -> tuple[frozenset[str], dict[Key, Value]]:
+        """What a model changes: the groups that get fresh, and facts."""
+        texts = {option: text for text, option in self._texts.items()}
+        point = self.space.point(model).given
+        moved: dict[Key, Value] = {}
+        for key, bit in self._moved.items():
+            value = point[key]
+            if isinstance(self.space.variables[key].type, TextType):
+                value = texts.get(str(value), value)
+            if is_true(model, bit) and value is not None and value != self.given.held[key[0]].values[key[1]]:
+                moved[key] = value
+        return frozenset(group for group, bit in self._fresh.items() if is_true(model, bit)), moved
+
+    def _group(self, held: _Held) -> None:
+        """A fact counts if its group is fresh, it is given, and it is part of no contradiction."""
+        name, variables = held.group.name, self.space.variables
+        fresh: Bit = True
+        if held.only_late:
+            fresh = self._fresh[name] = z3.Bool(f"{name} fresh")
+            self.movables.append(Movable(name, fresh, None))
+        absent: dict[str, Bit] = {
+            fact: value is None and z3.Bool(f"{name}.{fact} not given") for fact, value in held.values.items()
+        }
+        broken: dict[str, Bit] = dict.fromkeys(held.values, False)
+        for relation in held.group.relations:
+            left, right = relation.left, relation.right
+            agree = disj(absent[left], absent[right], self.space.agree(name, relation))
+            if relation in held.broken:
+                broken[left], broken[right] = disj(broken[left], neg(agree)), disj(broken[right], neg(agree))
+            else:
+                self.holds.append(disj(neg(fresh), agree))
+        for fact, value in held.values.items():
+            variable = variables[name, fact]
+            missing = disj(neg(fresh), absent[fact], broken[fact])
+            self.holds.append(variable.gap == lift_bit(missing))
+            same = absent[fact] if value is None else self._same(variable, value)
+            moved = self._moved[name, fact] = conj(fresh, neg(same))
+            self.movables.append(Movable(f"{name}.{fact}", moved, self._distance((name, fact), value)))
+
+    def _distance(self, key: Key, now: Value | None) -> z3.ArithRef | None:
+        """How far a number is off; None for what has no distance from nothing, or is no number."""
+        variable = self.space.variables[key]
+        if variable.number is None or not isinstance(now, float) or not isinstance(variable.type, NumberType):
+            return None
+        distance, bounds = distance_of(f"{key[0]}.{key[1]}", variable.number, now, variable.type)
+        self.holds += bounds
+        return distance
+
+    def _same(self, variable: Variable, now: Value) -> Bit:
+        """Where a variable has the value that is there now."""
+        if variable.number is not None:
+            return compare_reals("==", variable.number, Fraction(float(now)))
+        if variable.flag is not None:
+            return variable.flag if now else neg(variable.flag)
+        return variable.options[self._texts.get(str(now), str(now))]
+
+    def _options_of_texts(self) -> dict[str, str]:
+        """By text that no rule names: what stands for it. Where texts are compared there is one for each."""
+        held = {
+            str(value)
+            for (group, fact), variable in self.space.variables.items()
+            if isinstance(variable.type, TextType)
+            and (value := self.given.held[group].values[fact]) is not None
+            and str(value) not in variable.options
+        }
+        taken = {value for held in self.given.held.values() for value in held.values.values()}
+        free = [text for text in self.space.other_texts if text not in taken] or self.space.other_texts[-1:]
+        return {text: free[min(place, len(free) - 1)] for place, text in enumerate(sorted(held))}
+
+
+def _cause(held: Value | Gap) -> str:
+    return held.cause.value if isinstance(held, Gap) else ""
 
 
 def _value(held: Value | Gap) -> Value | None:
     return None if isinstance(held, Gap) else held
-
-
-def _unchanged(variable: Variable, now: Value | None) -> Bit:
-    """Where a variable is what it is now."""
-    if now is None:
-        return variable.gap
-    if variable.number is not None:
-        same: Bit = compare_reals("==", variable.number, Fraction(float(now)))
-    elif variable.flag is not None:
-        same = variable.flag if now else neg(variable.flag)
-    else:
-        # A text that no rule names is as any other such.
-        same = variable.options.get(str(now), variable.options[list(variable.options)[-1]])
-    return conj(neg(variable.gap), same)
-
-
-def _confirmed(
-    side: Side,
-    seen: Seen,
-    stale: Mapping[str, Mapping[str, Value | Gap]],
-    fresh: set[str],
-    point: Mapping[Key, Value | None],
-    pairs: Sequence[tuple[Key, Key]],
-    wish: Wish,
-) -> tuple[FactChange, ...] | None:
-    """The changes of a point, each as small as the interpreter lets it be; None if it does not confirm them."""
-    given = {key: seen.values[key[0]][key[1]] for key in point}
-    for group in fresh:
-        given |= {(group, name): value for name, value in stale[group].items()}
-    moved = {key: value for key, value in point.items() if value is not None and value != _value(given[key])}
-
-    def holds(changed: Mapping[Key, Value]) -> bool:
-        if any((left in changed) != (right in changed) for left, right in pairs):
-            return False
-        names: dict[str, Known] = {key[1]: _known(changed.get(key, held)) for key, held in given.items()}
-        if any(not _relations_hold(group.relations, names) for group in side.policy.groups):
-            return False
-        return wish.holds(interpreter.run(side.policy, side.binding, names).values[wish.name])
-
-    if not holds(moved):
-        return None
-    for key, value in list(moved.items()):
-        without = {other: kept for other, kept in moved.items() if other != key}
-        if holds(without):
-            moved = without
-            continue
-        now = _value(given[key])
-        if isinstance(value, float) and isinstance(now, float):
-            moved = {**moved, key: pulled_back(now, value, partial(holds_with, holds, moved, key))}
-        elif isinstance(value, float):
-            shorter = (shortened(value, digits) for digits in range(1, 16))
-            moved = {**moved, key: next((short for short in shorter if holds({**moved, key: short})), value)}
-    changes = [FactChange(group, None, _cause(seen, group), None) for group in sorted(fresh)]
-    for key, value in moved.items():
-        held = given[key]
-        cause = held.cause.value if isinstance(held, Gap) else ""
-        changes.append(FactChange(f"{key[0]}.{key[1]}", _value(held), cause, value))
-    return tuple(changes)
-
-
-def _cause(seen: Seen, group: str) -> str:
-    """Why all of a group is missing."""
-    held = next(iter(seen.values[group].values()))
-    return held.cause.value if isinstance(held, Gap) else ""
-
-
-def _known(held: Value | Gap) -> Known:
-    return held.cause if isinstance(held, Gap) else held
-
-
-def _relations_hold(relations: Sequence[Any], names: Mapping[str, Known]) -> bool:
-    for relation in relations:
-        left, right = names[relation.left], names[relation.right]
-        if isinstance(left, Missing) or isinstance(right, Missing):
-            continue
-        if not compare(relation.operator, left, right, NumberType("", 0, 0)):
-            return False
-    return True

@@ -1,23 +1,26 @@
 """The smallest change of parameters that gives a wished decision, as an edit of a profile.
 
-What rule sets require of their parameters holds: a change is confirmed by loading the profile with it.
+Limits of age are among them. A change is confirmed by loading the profile with it, so what rule sets require of their
+parameters holds, and by deciding again.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
+from typing import Any
 
 import z3
 
 from engine.analysis.why_not.nearest import Movable, Nearest, distance_of, holds_with, is_true, pulled_back
 from engine.analysis.why_not.wish import Wish
 from engine.backends import interpreter
-from engine.backends.facts import Gap, Seen
+from engine.backends.facts import Gap, Seen, raw_group, read_group, read_moment, see
 from engine.backends.solver.encode import encode, parameter_terms, truth_of
-from engine.backends.solver.space import Side
+from engine.backends.solver.space import Side, fraction_of
 from engine.backends.solver.terms import (
     Bit,
     Number,
@@ -25,13 +28,15 @@ from engine.backends.solver.terms import (
     Term,
     Truth,
     compare_reals,
+    conj,
     constant,
+    disj,
     neg,
 )
-from engine.language.evaluate import Known
-from engine.language.findings import Findings, LoadError, Severity
+from engine.language.build import FACTS
+from engine.language.findings import Findings, LoadError
 from engine.language.load import Files, Workspace
-from engine.language.model import Binding, Origin, Policy
+from engine.language.model import AtLeastAsStrict, Binding, Origin, Policy
 from engine.language.nodes import decode_source
 from engine.language.printer import print_value
 from engine.language.rulebook import Rulebook
@@ -53,11 +58,10 @@ class ParameterChange:
 
 
 def by_parameters(
-    side: Side, symbol: str | None, seen: Seen, wish: Wish, undecided: list[str]
+    side: Side, seen: Seen, facts: Mapping[str, Any], wish: Wish, undecided: list[str], timeout_s: float
 ) -> tuple[ParameterChange, ...] | None:
     """The smallest change of parameters; None, and a word in `undecided`, where the solver gave up on it."""
-    names = sorted({name for step in side.policy.steps for name in parameters_of(step)})
-    declared = {name: side.rulebook.declarations[name].type for name in names}
+    declared = {name: side.rulebook.declarations[name].type for name in _asked(side)}
     parameters = parameter_terms(side)
     holds: list[Bit] = []
     movables: list[Movable] = []
@@ -65,26 +69,57 @@ def by_parameters(
         parameters[name], within, changed, distance = _free(name, kind, side.binding.values[name])
         holds += within
         movables.append(Movable(name, changed, distance))
-    facts = {
-        fact.name: _constant(seen.values[group.name][fact.name], fact.type)
-        for group in side.policy.groups
-        for fact in group.facts
-    }
     for owner, required in side.rulebook.requires.items():
-        if any(name.startswith(f"{owner}.") for name in names):
+        if any(name.startswith(f"{owner}.") for name in declared):
             holds += [truth_of(text.expression, parameters).true for text in required]
-    terms = encode(side.policy, parameters, facts)
-    nearest = Nearest(movables, [*holds, wish.where(terms.names[wish.name]), neg(terms.lacking)])
-    models = nearest.models()
-    for model in models:
+    terms = encode(side.policy, parameters, _facts(side, seen, facts, parameters))
+    nearest = Nearest(movables, [*holds, wish.where(terms.names[wish.name]), neg(terms.lacking)], timeout_s)
+    for model in nearest.models():
         moved = {name: _read(model, parameters[name]) for name in declared}
         moved = {name: value for name, value in moved.items() if value != side.binding.values[name]}
-        changes = _loaded(side, symbol, seen, moved, declared, wish)
+        changes = _loaded(side, facts, moved, wish)
         if changes is not None:
             return changes
-    if models or nearest.gave_up:  # what is there in exact numbers may be there in doubles too
+    if nearest.gave_up:
         undecided.append("parameters")
     return None
+
+
+def _asked(side: Side) -> list[str]:
+    """The parameters that a policy's steps read, and the limits of age of the facts that it reads."""
+    names = {name for step in side.policy.steps for name in parameters_of(step)}
+    limits = (side.rulebook.max_ahead, *(group.max_age for group in side.policy.groups))
+    return sorted(names | {_limit(name) for name in limits if name is not None})
+
+
+def _limit(parameter: str) -> str:
+    return f"{FACTS}.{parameter}"
+
+
+def _facts(side: Side, seen: Seen, facts: Mapping[str, Any], parameters: Mapping[str, Term]) -> dict[str, Term]:
+    """The facts as they are, missing where limits of age would have it."""
+    found: dict[str, Term] = {}
+    for group in side.policy.groups:
+        at, held = read_group(group, raw_group(group, facts))
+        late: Bit = False
+        if at is not None and math.isfinite(age := seen.moment.now - at):
+            late = disj(
+                _less(parameters, group.max_age, Fraction(age)),
+                _less(parameters, side.rulebook.max_ahead, Fraction(-age)),
+            )
+        elif at is not None:  # older than any limit, or further ahead
+            late = True
+        found |= {fact.name: _constant(held[fact.name], fact.type, late) for fact in group.facts}
+    return found
+
+
+def _less(parameters: Mapping[str, Term], limit: str | None, age: Fraction) -> Bit:
+    """Where a limit of age is less than an age."""
+    if limit is None:
+        return False
+    term = parameters[_limit(limit)]
+    assert isinstance(term, Number)
+    return compare_reals("<", term.value, age)
 
 
 def _free(name: str, kind: Type, now: Value) -> tuple[Term, list[Bit], Bit, z3.ArithRef | None]:
@@ -112,9 +147,15 @@ def _free(name: str, kind: Type, now: Value) -> tuple[Term, list[Bit], Bit, z3.A
     return Truth(flag, neg(flag)), [], neg(flag) if now else flag, None
 
 
-def _constant(held: Value | Gap, kind: Type) -> Term:
+def _constant(held: Value | Gap, kind: Type, late: Bit) -> Term:
+    """A fact that is there unless its group is late."""
     if not isinstance(held, Gap):
-        return constant(held, kind)
+        term = constant(held, kind)
+        match term:
+            case Truth(true, false):
+                return Truth(conj(neg(late), true), conj(neg(late), false))
+            case Number() | Options():
+                return replace(term, missing=late)
     match kind:
         case NumberType():
             return Number(Fraction(0), missing=True)
@@ -126,8 +167,7 @@ def _constant(held: Value | Gap, kind: Type) -> Term:
 def _read(model: z3.ModelRef, term: Term) -> Value:
     match term:
         case Number(value=number):
-            found = model.eval(number, model_completion=True)
-            return float(Fraction(found.numerator_as_long(), found.denominator_as_long()))
+            return float(number if isinstance(number, Fraction) else fraction_of(model, number))
         case Truth(true=bit):
             return is_true(model, bit)
         case Options(values=values):
@@ -135,17 +175,13 @@ def _read(model: z3.ModelRef, term: Term) -> Value:
 
 
 def _loaded(
-    side: Side, symbol: str | None, seen: Seen, moved: Mapping[str, Value], declared: Mapping[str, Type], wish: Wish
+    side: Side, facts: Mapping[str, Any], moved: Mapping[str, Value], wish: Wish
 ) -> tuple[ParameterChange, ...] | None:
     """The changes of parameters, as small as the interpreter lets them be, if the profile loads with them."""
-    facts = seen.names()
 
     def holds(changed: Mapping[str, Value]) -> bool:
         binding = Binding(side.binding.groups, {**side.binding.values, **changed}, {})
-        try:
-            return wish.holds(interpreter.run(side.policy, binding, facts).values[wish.name])
-        except interpreter.NoValueError:
-            return False
+        return _decides(side.rulebook, side.policy, binding, facts, wish)
 
     if not holds(moved):
         return None
@@ -153,53 +189,78 @@ def _loaded(
     for name, value in moved.items():
         now = side.binding.values[name]
         if isinstance(value, float) and isinstance(now, float):
-            least = {**least, name: pulled_back(now, value, partial(holds_with, holds, least, name))}
-    for changed in (least, dict(moved)):
+            least[name] = pulled_back(now, value, partial(holds_with, holds, least, name))
+    for changed in (least, moved):
         changes = tuple(
-            ParameterChange(name, side.binding.values[name], value, declared[name], side.binding.origins[name])
+            ParameterChange(
+                name,
+                side.binding.values[name],
+                value,
+                side.rulebook.declarations[name].type,
+                side.binding.origins[name],
+            )
             for name, value in changed.items()
         )
-        if _loads(side.rulebook, changes, symbol, side.policy, facts, wish):
+        if _loads(side, changes, facts, wish):
             return changes
     return None
 
 
-def _loads(
-    rulebook: Rulebook,
-    changes: Sequence[ParameterChange],
-    symbol: str | None,
-    policy: Policy,
-    facts: Mapping[str, Known],
-    wish: Wish,
-) -> bool:
+def _decides(rulebook: Rulebook, policy: Policy, binding: Binding, facts: Mapping[str, Any], wish: Wish) -> bool:
+    """Whether the wished decision is made. A value that no profile loads with may leave something without one."""
+    seen = see(rulebook, policy, binding, facts)
+    try:
+        return wish.holds(interpreter.run(policy, binding, seen.names()).values[wish.name])
+    except interpreter.NoValueError:
+        return False
+
+
+def _loads(side: Side, changes: Sequence[ParameterChange], facts: Mapping[str, Any], wish: Wish) -> bool:
     """Whether a profile with these values loads, and decides as wished."""
-    text = [f"profile: {_TRIED_PROFILE}", f"extends: {rulebook.profile}"]
+    rulebook = side.rulebook
+    text = "\n".join([f"profile: {_TRIED_PROFILE}", f"extends: {rulebook.profile}", *edit_lines(changes, "tried")])
+    documents = {_TRIED_PROFILE: text, **{name: f"profile: {name}" for name in _named(rulebook)}}
+    sources = dict(rulebook.sources)
+    findings = Findings()
+    for name, document in documents.items():
+        source = decode_source(document.encode(), f"profiles/{name}.yaml", findings)
+        assert source is not None
+        sources[source.name] = source
+    try:
+        changed = Workspace(Files(sources, ())).rulebook(_TRIED_PROFILE)
+    except LoadError:
+        return False
+    binding = changed.binding_of(read_moment(facts).symbol)
+    return _decides(changed, changed.policies[side.policy.name], binding, facts, wish)
+
+
+def _named(rulebook: Rulebook) -> set[str]:
+    """The profiles that a rulebook's documents name and whose files it does not carry."""
+    named = {divergence.against for divergence in rulebook.diverges}
+    for policy in rulebook.policies.values():
+        for invariant in policy.invariants:
+            named |= set(invariant.profiles or ())
+            if isinstance(invariant, AtLeastAsStrict):
+                named |= {invariant.profile, invariant.than}
+    return {name for name in named if f"profiles/{name}.yaml" not in rulebook.sources}
+
+
+def edit_lines(changes: Sequence[ParameterChange], why: str = "...") -> list[str]:
+    """The lines to write into a profile: its own values, then those of its symbol groups; above each what it is now."""
+    lines: list[str] = []
     plain = [change for change in changes if change.origin.group is None]
     if plain:
-        text += ["values:", *(f"  {_entry(change)}" for change in plain)]
-    grouped = {change.origin.group for change in changes if change.origin.group is not None}
-    if grouped:
-        text.append("symbols:")
-    for group in sorted(grouped):
-        text += [f"  {group}:", "    values:"]
-        text += [f"      {_entry(change)}" for change in changes if change.origin.group == group]
-    findings = Findings()
-    source = decode_source("\n".join(text).encode(), f"profiles/{_TRIED_PROFILE}.yaml", findings)
-    assert source is not None
-    workspace = Workspace(Files({**rulebook.sources, source.name: source}, ()))
-    try:
-        changed = workspace.rulebook(_TRIED_PROFILE)
-    except LoadError as error:
-        # A rulebook carries the files that it needs: what it says of other profiles cannot be looked up here.
-        serious = {item.code for item in error.findings if item.severity is Severity.ERROR}
-        return serious <= {"profile.unknown"} and not _required(error)
-    decided = interpreter.run(changed.policies[policy.name], changed.binding_of(symbol), facts).values[wish.name]
-    return wish.holds(decided)
+        lines += ["values:", *(f"  {line}" for change in plain for line in _entry(change, why))]
+    groups = sorted({change.origin.group for change in changes if change.origin.group is not None})
+    if groups:
+        lines.append("symbols:")
+    for group in groups:
+        inside = [change for change in changes if change.origin.group == group]
+        lines += [f"  {group}:", "    values:", *(f"      {line}" for change in inside for line in _entry(change, why))]
+    return lines
 
 
-def _required(error: LoadError) -> bool:
-    return any(item.code in ("requires.broken", "value.range") for item in error.findings)
-
-
-def _entry(change: ParameterChange) -> str:
-    return f"{change.parameter}: {{value: {print_value(change.after, change.type)}, why: tried}}"
+def _entry(change: ParameterChange, why: str) -> tuple[str, str]:
+    now, then = (print_value(value, change.type) for value in (change.before, change.after))
+    place = f"{change.origin.span.file}:{change.origin.span.line}"
+    return f"# now {now} at {place}", f"{change.parameter}: {{value: {then}, why: {why}}}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
@@ -10,9 +9,9 @@ from rich.text import Text
 
 from engine.analysis.why_not.ask import WhyNot
 from engine.analysis.why_not.of_facts import FactChange
-from engine.analysis.why_not.of_parameters import ParameterChange
+from engine.analysis.why_not.of_parameters import edit_lines
 from engine.backends.decision import show_value
-from engine.language.printer import print_number, print_value
+from engine.language.printer import print_number
 from engine.language.types import Value
 from engine.printing import print_wrapped, printable
 
@@ -39,27 +38,6 @@ def print_why_not(console: Console, found: WhyNot, profile: str) -> None:
         console.print(Text(f"    {line}"), soft_wrap=True)
 
 
-def edit_lines(changes: Sequence[ParameterChange]) -> list[str]:
-    """The lines to write into a profile: its own values, then those of its symbol groups."""
-    lines: list[str] = []
-    plain = [change for change in changes if change.origin.group is None]
-    if plain:
-        lines += ["values:", *(f"  {_entry(change)}" for change in plain)]
-    groups = sorted({change.origin.group for change in changes if change.origin.group is not None})
-    if groups:
-        lines.append("symbols:")
-    for group in groups:
-        lines += [f"  {group}:", "    values:"]
-        lines += [f"      {_entry(change)}" for change in changes if change.origin.group == group]
-    return lines
-
-
-def _entry(change: ParameterChange) -> str:
-    """One value as a profile gives it, and in a comment what it is now."""
-    now = f"{print_value(change.before, change.type)} at {change.origin.span.file}:{change.origin.span.line}"
-    return f"{change.parameter}: {{value: {print_value(change.after, change.type)}, why: ...}}  # {now}"
-
-
 def _none(found: WhyNot, part: str, otherwise: str) -> str:
     return f"{part}: the solver gave up, there may be a change" if part in found.undecided else otherwise
 
@@ -67,7 +45,8 @@ def _none(found: WhyNot, part: str, otherwise: str) -> str:
 def _fact(change: FactChange) -> str:
     if change.after is None:
         return f"{change.fact}: fresh, with what it holds (it is {change.cause})"
-    before = f"missing ({change.cause})" if change.before is None else _value(change.before)
+    before = "missing" if change.before is None else _value(change.before)
+    before += f", {change.cause}" if change.cause else ""
     return f"{change.fact}: {_value(change.after)} (it is {before})"
 
 
@@ -76,7 +55,7 @@ def _value(value: Value) -> str:
 
 
 def why_not_json(found: WhyNot) -> dict[str, Any]:
-    """The same as a JSON object: `facts` and `parameters` are null where no change was found."""
+    """The same as a JSON object: `facts`, and `parameters` with their `edit`, are null where no change was found."""
     return {
         "wish": str(found.wish),
         "already": found.already,
@@ -94,9 +73,9 @@ def why_not_json(found: WhyNot) -> dict[str, Any]:
                 "before": edit.before,
                 "after": edit.after,
                 "at": f"{edit.origin.span.file}:{edit.origin.span.line}",
-                "edit": edit_lines([edit]),
             }
             for edit in found.parameters
         ],
+        "edit": None if found.parameters is None else edit_lines(found.parameters),
         "undecided": list(found.undecided),
     }

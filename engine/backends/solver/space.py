@@ -106,7 +106,9 @@ class Space:
                 groups.setdefault(group.name, []).append(group)
                 for fact in group.facts:
                     self._types.setdefault((group.name, fact.name), []).append(fact.type)
-        self._texts = _texts([side.policy for side in sides])
+        named, self.other_texts = _texts([side.policy for side in sides])
+        """Texts that stand for those that no rule names."""
+        self._texts = (*named, *self.other_texts)
         self.variables: dict[Key, Variable] = {key: self._variable(key, kinds) for key, kinds in self._types.items()}
         self.ages: dict[str, z3.ArithRef] = {}
         self._limits = [(side.limit(side.rulebook.max_ahead), self._age_limits(side)) for side in sides]
@@ -157,7 +159,7 @@ class Space:
                 ]
         for name, relation in self._shared_relations():
             left, right = given[name, relation.left], given[name, relation.right]
-            holds = self._relation(name, relation, given)
+            holds = self.agree(name, relation, given)
             bits.append(disj(left.gap, right.gap, holds))
         for name, age in self.ages.items():
             limits = [ages.get(name) or 0.0 for _, ages in self._limits]
@@ -176,7 +178,9 @@ class Space:
         kept = [named for named in shared if named[0] not in differing]
         return sorted(kept, key=lambda named: (named[0], named[1].left, named[1].operator, named[1].right))
 
-    def _relation(self, group: str, relation: model.Relation, given: Mapping[Key, Variable]) -> Bit:
+    def agree(self, group: str, relation: model.Relation, variables: Mapping[Key, Variable] | None = None) -> Bit:
+        """Where the values of two facts agree with a relation, whether they are there or not."""
+        given = self.variables if variables is None else variables
         left, right = given[group, relation.left], given[group, relation.right]
         kind = self._types[group, relation.left][0]
         held = compared(relation.operator, _value_of(left), _value_of(right), kind)
@@ -201,7 +205,7 @@ class Space:
             for relation in group.relations:
                 if (group.name, relation) not in shared:
                     sound = conj(neg(unsound[relation.left]), neg(unsound[relation.right]))
-                    out = conj(sound, neg(self._relation(group.name, relation, given)))
+                    out = conj(sound, neg(self.agree(group.name, relation, given)))
                     for name in (relation.left, relation.right):
                         broken[name] = disj(broken.get(name, False), out)
             for fact in group.facts:
@@ -233,7 +237,7 @@ class Space:
     def point(self, found: z3.ModelRef, variables: Mapping[Key, Variable] | None = None) -> Point:
         """The input that a model describes, numbers rounded to the nearest double within their range."""
         given = self.variables if variables is None else variables
-        ages = {name: float(_fraction(found, age)) for name, age in self.ages.items()}
+        ages = {name: float(fraction_of(found, age)) for name, age in self.ages.items()}
         return Point({key: _read(found, variable) for key, variable in given.items()}, ages)
 
 
@@ -264,7 +268,7 @@ def _value_of(variable: Variable) -> Term:
     return Options(variable.options, missing=False)
 
 
-def _texts(policies: Iterable[Policy]) -> tuple[str, ...]:
+def _texts(policies: Iterable[Policy]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The texts that rules and claims of policies name, and enough others that no two facts need to share one."""
     named: set[str] = set()
     facts: set[Key] = set()
@@ -282,7 +286,7 @@ def _texts(policies: Iterable[Policy]) -> tuple[str, ...]:
                     read = [each for each in model.children(part) if isinstance(each, model.FactRef)]
                     compared_with_another |= sum(_is_text(each.type) for each in read) > 1
     free = (text for number in count(1) if (text := OTHER if number == 1 else f"{OTHER} {number}") not in named)
-    return (*sorted(named), *islice(free, len(facts) if compared_with_another else 1))
+    return tuple(sorted(named)), tuple(islice(free, len(facts) if compared_with_another else 1))
 
 
 def _is_text(kind: Type) -> bool:
@@ -305,9 +309,10 @@ def expressions_of(policy: Policy) -> Iterable[Expression]:
         yield from (text.expression for text in model.written_in(invariant))
 
 
-def _fraction(found: z3.ModelRef, term: z3.ArithRef) -> Fraction:
+def fraction_of(found: z3.ModelRef, term: z3.ArithRef) -> Fraction:
+    """The number that a term is in a model; a root, which has no exact double, to twenty digits."""
     value = found.eval(term, model_completion=True)
-    if z3.is_algebraic_value(value):  # a root, which has no exact double: near enough to be tried
+    if z3.is_algebraic_value(value):
         value = value.approx(20)
     return Fraction(value.numerator_as_long(), value.denominator_as_long())
 
@@ -316,7 +321,7 @@ def _read(found: z3.ModelRef, variable: Variable) -> Value | None:
     if z3.is_true(found.eval(variable.gap, model_completion=True)):
         return None
     if variable.number is not None:
-        return float(_fraction(found, variable.number))
+        return float(fraction_of(found, variable.number))
     if variable.flag is not None:
         return bool(z3.is_true(found.eval(variable.flag, model_completion=True)))
     held = (name for name, bit in variable.options.items() if z3.is_true(found.eval(bit, model_completion=True)))

@@ -34,5 +34,5 @@ def collect_while_idle() -> None:
 
 
 def collect_what_was_replaced() -> None:
-    """A round over everything, after a rulebook was replaced or refused: its parts refer to each other."""
+    """A round over everything since the session began, after a change: the parts of a rulebook refer to each other."""
     gc.collect()

@@ -211,6 +211,15 @@ class Desk:
         self.router.deciders.roll_out(None)
         self._emit_now(msgspec.structs.replace(moved, seq=0, state=state, reason=reason))
 
+    def against_candidate(self, flag: str) -> str | None:
+        """The vetoes against a flag of the policy `rollout`; None where none stands, or the profile does not run it."""
+        judged = self.judge_candidate()
+        if judged is None or judged[flag] is True:
+            return None
+        deciding = {step.ruleset for step in self.book.policy(ROLLOUT).steps if flag in dict(step.sets)}
+        vetoes = [rule for rule in judged.vetoes if rule.partition(".")[0] in deciding]
+        return ", ".join(vetoes) or f"`{flag}` is not true"
+
     def judge_candidate(self) -> Verdict | None:
         """What the policy `rollout` says of the candidate; None where the profile does not run it."""
         book = self.book
@@ -223,10 +232,10 @@ class Desk:
         """End a rollout that the rules no longer let go on."""
         if not self.router.deciders.partial:
             return
-        judged = self.judge_candidate()
-        if judged is None or judged[MAY_STAY] is not True:
-            vetoes = "the profile runs no policy rollout" if judged is None else ", ".join(judged.vetoes)
-            self.end_candidate("returned", vetoes)
+        if ROLLOUT not in self.book.policies:
+            self.end_candidate("returned", f"the profile runs no policy {ROLLOUT}")
+        elif (against := self.against_candidate(MAY_STAY)) is not None:
+            self.end_candidate("returned", against)
 
     def _emit_now(self, event: Event) -> None:
         self.router.emit(msgspec.structs.replace(event, ts_ms=self.router.now_ms))
@@ -245,6 +254,8 @@ class Desk:
         self.autotune.use(book)
         self.health.use(book)
         router.emit(msgspec.structs.replace(loaded, ts_ms=router.now_ms, begun_anew=begun))
+        for moved in self.breakers.astray(router.now_ms):
+            router.emit(moved)
         self.settle()
 
     # --- market and time ---------------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ from engine.analysis.diff.sides import read_side
 from engine.analysis.diff.structure import compare
 from engine.book import Book
 from engine.home import find_cache
-from engine.journal.events import CandidateMoved, RulebookLoaded, RulebookRefused
+from engine.journal.events import CandidateMoved, RulebookLoaded, RulebookRefused, ShadowDecided
 from engine.language.findings import Finding, Severity, SluiceError, Span
 from engine.language.load import Files, read_listing
 from engine.reload.errors import BundleError, ReloadError, UnreadableBundleError
@@ -156,7 +156,7 @@ class Reloading:
         self._said_ms = 0
         self._said: tuple[CandidateMoved | None, str] = (None, "")
         self._candidate: Book | None = None
-        self._bundle_error = ""
+        self._bundle_error = self._unwritten = ""
         if started is not None and (finding := standing_in(started)) is not None:
             _log.error("%s: %s", finding.code, finding.message)
 
@@ -226,13 +226,15 @@ class Reloading:
     def _take_none(self, remote: Remote, polled: Failed) -> None:
         error = polled.error
         is_news, self._bundle_error = str(error) != self._bundle_error, str(error)
-        if is_news:  # a bad bundle is asked for again and again
+        if not is_news:
+            pass  # a bad bundle is asked for again and again
+        elif isinstance(error, BundleError) and not isinstance(error, UnreadableBundleError):
+            finding = Finding("reload.bundle", Severity.ERROR, _WHOLE, error.message, error.help)
+            refused = Refused((finding,), "load", {})
+            self._attempt = attempt_of(refused, self._now_ms())
+            self._refused("bundle", refused)
+        else:
             _log.warning("no bundle from %s: %s", remote.shown, error)
-            if isinstance(error, BundleError) and not isinstance(error, UnreadableBundleError):
-                finding = Finding("reload.bundle", Severity.ERROR, _WHOLE, error.message, error.help)
-                refused = Refused((finding,), "load", {})
-                self._attempt = attempt_of(refused, self._now_ms())
-                self._refused("bundle", refused)
         self._say_status()
 
     async def _serve(self) -> None:
@@ -267,8 +269,10 @@ class Reloading:
                 verdict = await self._prove_after(verdict, how, before, was, pipeline)
         else:
             self._standing_in = False
+            self._sequence = sequence if sequence is not None else self._sequence
         self._say_status()
         await self._written()
+        collect_what_was_replaced()
         return verdict
 
     def _prover(self, files: Files) -> Prove | None:
@@ -359,14 +363,15 @@ class Reloading:
             try:
                 writing()
             except ReloadError as error:
-                _log.error("not remembered: %s", error)
+                if str(error) != self._unwritten:  # of a full disk it is said once
+                    _log.error("not remembered: %s", error)
+                self._unwritten = str(error)
 
         return self._writer.submit(write)
 
     async def _written(self) -> None:
-        """Wait until all is written that was to be, and let go of what was replaced."""
+        """Wait until all is written that was to be."""
         await asyncio.wrap_future(self._write(lambda: None))
-        collect_what_was_replaced()
 
     def _refused(self, how: str, refused: Refused) -> None:
         desk = self._desk
@@ -448,16 +453,14 @@ class Reloading:
                 "what runs under another profile can be tried, and not promoted",
             )
         changed = await self._change_to(book)
-        judged = desk.judge_candidate()
         if not desk.tried.is_tried:
             raise ReloadError("the candidate was taken back meanwhile", "`sluice status` says why")
-        if judged is None:
+        if ROLLOUT not in desk.book.policies:
             raise ReloadError(
                 f"`{desk.book.profile}` runs no policy `{ROLLOUT}`: nothing says within which limits",
                 f"add it to `policies:` of profiles/{desk.book.profile}.yaml",
             )
-        if judged[MAY_PROMOTE] is not True:
-            against = ", ".join(judged.vetoes)
+        if (against := desk.against_candidate(MAY_PROMOTE)) is not None:
             raise ReloadError(f"the rules are against it: {against}", "`sluice status` shows how it differs")
         if request.symbols:
             symbols = self._symbols(book, request.symbols)
@@ -639,12 +642,17 @@ def candidate_status(tried: Tried) -> CandidateStatus | None:
         facts=tried.facts() or {},
         by_name=dict(found.by_name.most_common()),
         by_rule=dict(found.by_rule.most_common(_MOST_RULES)),
-        examples=[
-            f"{event.intent_id} ({event.symbol}): {name} {event.differs[name.partition('.')[2]]}"
-            for name, events in found.examples.items()
-            for event in events
-        ],
+        examples=[_example(name, event) for name, events in found.examples.items() for event in events],
     )
+
+
+def _example(name: str, event: ShadowDecided) -> str:
+    values = event.differs[name.partition(".")[2]]
+    return f"{event.intent_id} ({event.symbol}): {name} {' → '.join(map(_shown, values))}"
+
+
+def _shown(value: Any) -> str:
+    return "nothing" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 _MOST_VALUES, _MOST_RULES = 3, 20

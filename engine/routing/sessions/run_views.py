@@ -2,7 +2,8 @@
 
 In: its events as the journal numbers them. Out, on a terminal: the last intents in a table that is drawn anew some
 times a second, above a bar that says how far the market has come. Elsewhere: the first intent of each kind, a line
-each, or on request all of them.
+each, or on request all of them. That another rulebook decides, or a candidate moved, is a line of its own in both; a
+change that is refused is told by the log.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from engine.journal.events import Event, IntentReceived, IntentRefused
+from engine.journal.events import CandidateMoved, Event, IntentReceived, IntentRefused, RulebookLoaded
 from engine.market.choice import iso
 from engine.printing import is_measured, print_wrapped, printable
+from engine.routing.evidence.words import Words
 from engine.routing.sessions.attend import View
 from engine.routing.sessions.run_pages import print_head
 from engine.routing.sessions.run_rows import Columns, Row, Rows
@@ -84,7 +86,8 @@ class LinesView:
             self._show(row)
 
     def see(self, event: Event) -> None:
-        """Print the intent that ends, if it is to be shown."""
+        """Print the intent that ends, if it is to be shown, and that rules changed."""
+        _print_news(self._console, event)
         row = self._rows.see(event)
         if row is None or not row.is_over:
             return
@@ -157,6 +160,7 @@ class LiveView:
 
     def see(self, event: Event) -> None:
         """Take an event; a row that is there changes in its place."""
+        _print_news(self._console, event)  # which a table that is drawn leaves above itself
         row = self._rows.see(event)
         if row is not None and isinstance(event, IntentReceived | IntentRefused):
             self._intents += 1
@@ -215,6 +219,12 @@ class LiveView:
             sum(not order.is_over for work in running.desk.router.ledger.works.values() for order in work.orders),
             self._intents,
         )
+
+
+def _print_news(console: Console, event: Event) -> None:
+    """A line where other rules decide, or are tried."""
+    if isinstance(event, RulebookLoaded | CandidateMoved):
+        print_wrapped(console, Text(printable(Words().say(event)), "bold"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -411,6 +411,8 @@ class _Opened:
     """The rulebook to begin with, and what it came of where other ones may come in later."""
 
     book: Book
+    store: Rulebooks
+    """Which has kept it: of the next one it writes only what is different."""
     started: StartedOn | None = None
     seen: Signature | None = None
     """How the home stood when it was read."""
@@ -426,18 +428,18 @@ def _open_book(options: SessionOptions) -> _Opened:
     """
     store = Rulebooks(options.logs)
     if options.reload is None:
-        return _Opened(store.load(options.home, options.profile))
+        return _Opened(store.load(options.home, options.profile), store)
     fetched, seen = options.reload.fetched, None
     if fetched is None:
         reading = read_home(options.home)
         files, seen = reading.files, reading.signature
     else:
         files = fetched.files
-    started = cold_start(files, _pipeline(options, files), LastGood(options.logs), store)
-    return _Opened(started.book, started, seen)
+    started = cold_start(files, _pipeline(options, files, store), LastGood(options.logs), store)
+    return _Opened(started.book, store, started, seen)
 
 
-def _pipeline(options: SessionOptions, files: Files) -> Pipeline:
+def _pipeline(options: SessionOptions, files: Files, store: Rulebooks) -> Pipeline:
     """What a change goes through before it decides."""
     reload = options.reload or ReloadOptions()
     journal = options.logs / JOURNAL
@@ -448,15 +450,17 @@ def _pipeline(options: SessionOptions, files: Files) -> Pipeline:
         prove,
         fit=unfit,
         past=lambda: recent_decisions(journal, reload.past),
-        keep=Rulebooks(options.logs).keep,
+        keep=store.keep,
     )
 
 
 def _reloading(options: SessionOptions, desk: Desk, opened: _Opened) -> Reloading | None:
     if options.reload is None:
         return None
-    pipeline, store = _pipeline(options, Files({}, ())), Rulebooks(options.logs)
-    return Reloading(desk, options.reload, options.home, pipeline, store, started=opened.started, seen=opened.seen)
+    pipeline = _pipeline(options, Files({}, ()), opened.store)
+    return Reloading(
+        desk, options.reload, options.home, pipeline, opened.store, started=opened.started, seen=opened.seen
+    )
 
 
 def _known_rules(options: SessionOptions) -> Mapping[str, SymbolRules]:

@@ -256,7 +256,7 @@ def why_not_html(found: Mapping[str, Any]) -> Markup:
             tag("h3", "On other facts"),
             _facts(found["facts"], is_undecided="facts" in undecided),
             tag("h3", "On the same facts, with other values in the profile"),
-            _parameters(found["parameters"], is_undecided="parameters" in undecided),
+            _edit(found["edit"], is_undecided="parameters" in undecided),
         ]
     )
 
@@ -278,8 +278,5 @@ def _change(change: Mapping[str, Any]) -> Child:
     return [tag("b", show_value(change["after"])), f" instead of {before}"]
 
 
-def _parameters(edits: Sequence[Mapping[str, Any]] | None, *, is_undecided: bool) -> Markup:
-    if edits is None:
-        return _none(is_undecided=is_undecided)
-    lines = [str(line) for edit in edits for line in edit["edit"]]
-    return tag("pre", join(lines, Markup("\n")))
+def _edit(lines: Sequence[str] | None, *, is_undecided: bool) -> Markup:
+    return _none(is_undecided=is_undecided) if lines is None else tag("pre", join(lines, Markup("\n")))

@@ -24,6 +24,7 @@ from engine.language.rulebook import Rulebook
 from tests.analysis.diff import edits
 from tests.analysis.diff.homes import BASE, EDITS, FACTS, GATES, HOME, LIVE, OFFSET, ROUTING, TIER, edited, load
 from tests.analysis.diff.inputs import Decided, grid, lies_in, makes, weakened, within
+from tests.analysis.proofs import homes as proof_homes
 from tests.backends.strategies import Picker, write_facts, write_rulebook
 
 VALUES: dict[str, tuple[Any, ...]] = {
@@ -244,3 +245,13 @@ def _differs_exactly(a: Rulebook, b: Rulebook, decided: Decided, name: str) -> b
             solver.add(term == lift(Fraction(age)))
     before, after = (encode(side.policy, parameter_terms(side), space.facts(side)).names[name] for side in sides)
     return bool(solver.check(z3.Not(lift_bit(same_value(before, after)))) == z3.sat)
+
+
+def test_a_decision_that_became_one_of_another_type_is_not_passed_over() -> None:
+    def rulebook(kind: str, value: str) -> Rulebook:
+        head = f"ruleset: s\nhit: first\nsets: {{level: {{type: {kind}}}}}\n"
+        rules = f"{head}rules:\n  - {{id: all, set: {{level: {value}}}}}\n"
+        return proof_homes.rulebook_of(proof_homes.home(rules))
+
+    found = behaviour(rulebook("flag", "true"), rulebook("choice, of: [low, high]", "low"))
+    assert (found.only_a, found.only_b) == (("p.level (of that type)",), ("p.level (of that type)",))

@@ -226,6 +226,25 @@ def test_a_rule_that_adds_a_reason_alone_is_fine_if_it_says_so_and_told_if_it_do
     assert ends(more) == [("needed", "s.b", "")]
 
 
+def test_a_rule_that_no_double_needs_is_not_said_to_be_needed() -> None:
+    rules = VETO + "  - {id: a, when: x > <1> and x < <1.0000000000000002>, expect: reason, why: why not}\n"
+    found = asked(rulebook_of(home(rules + "  - {id: b, when: f}\n")))
+    assert "needed" not in [loose.what for loose in found.loose]
+    assert "whether `s.a` is needed" in found.undecided
+
+
+def test_relations_of_choices_and_texts_hold_of_every_input_that_is_tried() -> None:
+    rules = (
+        VETO + "  - {id: a, when: tier < high and worst == high}\n  - {id: b, when: worst == low and venue != place}\n"
+    )
+    documents = home(rules)
+    facts = documents["policies/facts.yaml"].replace("relations: [", "relations: [worst <= tier, venue == place, ")
+    worst = "      worst: {type: choice, of: [low, middle, high], ordered: true}\n"
+    documents["policies/facts.yaml"] = facts.replace("      kind:", f"{worst}      kind:")
+    dead = [loose.part for loose in asked(rulebook_of(documents)).loose if loose.what == "dead"]
+    assert dead == ["s.a", "s.b"]
+
+
 # Totality, and what cannot be said -----------------------------------------------------------------------------------
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,12 +13,13 @@ from typing import Any, TypeVar
 import msgspec
 import pytest
 
-from engine.book import load
+from engine.book import Book, load
 from engine.home import shipped_home
 from engine.journal.events import (
     CandidateMoved,
     Decided,
     Event,
+    Outcome,
     RulebookLoaded,
     RulebookRefused,
     SessionStarted,
@@ -25,13 +27,16 @@ from engine.journal.events import (
 )
 from engine.journal.reader import read
 from engine.market import Quote
+from engine.reload.errors import ReloadError
 from engine.reload.history import History
 from engine.reload.last_good import ColdStartError
 from engine.reload.pipeline import Accepted, Gate, Refused, Unchanged
-from engine.reload.read import read_home
+from engine.reload.read import Reading, read_home
 from engine.reload.requests import ANSWERS, Answer, Request, ask, new_id, take
-from engine.reload.status import read_status
+from engine.reload.status import is_running, read_status
 from engine.routing.intents import Intent
+from engine.routing.sessions import reloading
+from engine.routing.sessions.desk import Desk
 from engine.routing.sessions.reloading import Reloading, ReloadOptions
 from engine.routing.sessions.start import JOURNAL, PAPER, Running, open_embedded
 from engine.venues.paper import PaperVenue
@@ -168,6 +173,16 @@ def test_a_saved_value_decides_from_the_next_decision_on(start: Callable[..., Se
     assert (status.version, status.generation) == (verdict.book.version, 1)
 
 
+def test_of_the_first_change_only_what_differs_is_written(start: Callable[..., Session]) -> None:
+    session = start()
+    session.edit(*SLIPPAGE)
+    verdict = session.save()
+    assert isinstance(verdict, Accepted)
+    (kept,) = (session.logs / "rulebooks" / verdict.book.version).iterdir()
+    alone = [str(path.relative_to(kept)) for path in kept.rglob("*.yaml") if path.stat().st_nlink == 1]
+    assert alone == ["profiles/testnet.yaml"], "each file has an fsync of its own: a change waits for one"
+
+
 def test_every_policy_decides_by_the_new_rulebook(start: Callable[..., Session]) -> None:
     session = start()
     session.edit(*SLIPPAGE)
@@ -204,18 +219,155 @@ def test_what_breaks_an_invariant_is_refused_by_its_name(start: Callable[..., Se
 
 
 def test_a_profile_may_have_proofs_come_after_the_swap_and_what_fails_is_taken_back(
-    start: Callable[..., Session], tmp_path: Path
+    start: Callable[..., Session],
 ) -> None:
     session = start("prod", "proofs")
     session.edit("profiles/base.yaml", "proofs_before_swap: true", "proofs_before_swap: false")
     accepted = session.save()
     assert isinstance(accepted, Accepted)
     session.edit("profiles/base.yaml", "probe.enabled: false", "probe.enabled: true")
-    assert isinstance(session.save(), Accepted)
+    refused = session.save()
+    assert isinstance(refused, Refused), "it decided for a while, and does no longer"
     assert [event.how for event in session.events(RulebookLoaded)] == ["files", "files", "return"]
     assert session.running.desk.book.version == accepted.book.version
     assert session.events(RulebookRefused)[0].stage == "proofs"
-    del tmp_path
+    status = read_status(session.logs)
+    assert status.attempt is not None
+    assert (status.version, status.attempt.verdict) == (accepted.book.version, "refused")
+    assert [entry.how for entry in History(session.logs).entries()] == ["reload", "reload", "return"]
+
+
+def loaded(book: Book) -> RulebookLoaded:
+    version, sources = book.version, book.rulebook.sources_digest
+    return RulebookLoaded(ts_ms=0, profile=book.profile, rulebook=version, sources=sources)
+
+
+@pytest.mark.parametrize("swaps", [100, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_swaps_under_load_mix_no_versions_and_lose_no_intent(start: Callable[..., Session], swaps: int) -> None:
+    session = start()
+    desk = session.running.desk
+    first = desk.book.warm()
+    session.edit("profiles/base.yaml", "proofs_before_swap: true", "proofs_before_swap: false")
+    second = load("testnet", session.home).warm()
+    wanted = {first.version: True, second.version: False}
+    mixed, made, done = list[str](), list[int](), threading.Event()
+
+    def work() -> None:
+        """Decide as another thread does, such as that of the API: by the book in force."""
+        count = 0
+        while not done.is_set() or not count:
+            record = desk.book.decide("rollout", {"now": 1.0, "symbol": None}).record()
+            count += 1
+            if record["decided"]["proofs_first"] is not wanted[record["rulebook"]]:
+                mixed.append(record["rulebook"])
+        made.append(count)
+
+    async def loop() -> list[str]:
+        intents = []
+        for number in range(swaps):
+            book = (second, first)[number % 2]
+            desk.adopt(book, loaded(book))
+            if number % 10 == 0:
+                intents.append(session.order((SYMBOL, OTHER)[number // 10 % 2]))
+            await asyncio.sleep(0)
+        return intents
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        intents = asyncio.run(loop())
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert mixed == []
+    assert all(made)
+    assert len(session.events(RulebookLoaded)) == swaps
+    first_ones = {policy: dict[str, str]() for policy in ("admission", "routing")}
+    for event in session.events(Decided):
+        if event.intent_id in intents and event.policy in first_ones:
+            record = msgspec.json.decode(event.record)
+            first_ones[event.policy].setdefault(event.intent_id, record["rulebook"])
+    assert first_ones["admission"] == first_ones["routing"]
+    assert list(first_ones["routing"]) == intents
+
+
+def hold_up(session: Session) -> tuple[threading.Event, threading.Event]:
+    """Have the next change wait before its dry run: set when it does, and to be set for it to go on."""
+    waits, goes_on = threading.Event(), threading.Event()
+
+    def past() -> tuple[()]:
+        waits.set()
+        assert goes_on.wait(60)
+        return ()
+
+    session.reloading._pipeline = replace(session.reloading._pipeline, past=past)
+    return waits, goes_on
+
+
+def test_a_rollback_is_not_undone_by_a_change_that_was_looked_at_meanwhile(start: Callable[..., Session]) -> None:
+    session = start()
+    session.reloading._begin()
+    first = session.running.desk.book.version
+    session.edit(*SLIPPAGE)
+    session.save()
+    session.edit("profiles/testnet.yaml", "broken_slippage_bps: {value: 45", "broken_slippage_bps: {value: 44")
+    waits, goes_on = hold_up(session)
+
+    async def both() -> Any:
+        saved = asyncio.create_task(session.reloading.consider(read_home(session.home).files, "files", "Ada"))
+        await asyncio.to_thread(waits.wait, 60)
+        answer = await session.reloading._answered(Request(id=new_id(), action="rollback", who="Grace"))
+        assert answer.done, answer
+        goes_on.set()
+        return await saved
+
+    verdict = asyncio.run(both())
+    assert session.running.desk.book.version == first
+    assert isinstance(verdict, Refused)
+    assert [finding.code for finding in verdict.findings] == ["reload.overtaken"]
+    assert session.events(RulebookRefused)[-1].stage == "swap"
+
+
+def test_a_policy_that_does_not_say_what_the_session_asks_is_refused(start: Callable[..., Session]) -> None:
+    session = start()
+    session.edit("policies/rollout.yaml", "decides: [may_promote, may_stay,", "decides: [may_promote,")
+    session.edit("policies/rollout.yaml", "reason: [may_promote, may_stay]", "reason: [may_promote]")
+    verdict = session.save()
+    assert isinstance(verdict, Refused)
+    assert verdict.stage == "fit"
+    assert "may_stay" in verdict.line
+
+
+def test_a_full_disk_keeps_nobody_from_deciding_by_what_was_saved(
+    start: Callable[..., Session], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = start()
+
+    def full(*_: object) -> None:
+        raise ReloadError("no space left on device")
+
+    monkeypatch.setattr(reloading, "write_status", full)
+    monkeypatch.setattr(History, "add", full)
+    session.edit(*SLIPPAGE)
+    assert isinstance(session.save(), Accepted)
+    assert session.running.desk.book.version == load("testnet", session.home).version
+    session.save()
+    assert len([record for record in caplog.records if "no space" in record.getMessage()]) == 1
+
+
+def test_a_session_that_is_over_or_was_killed_decides_no_longer(start: Callable[..., Session]) -> None:
+    session = start()
+    session.reloading._begin()
+    running = read_status(session.logs)
+    assert is_running(running)
+    assert not is_running(msgspec.structs.replace(running, process=2**22 + 1)), "there is no such process"
+    assert is_running(msgspec.structs.replace(running, process=2**22 + 1, host="elsewhere")), "who knows"
+    session.reloading._end()
+    ended = read_status(session.logs)
+    assert ended.ended_ms is not None
+    assert not is_running(ended)
 
 
 def test_breakers_and_windows_go_on_and_what_counts_otherwise_begins_anew(start: Callable[..., Session]) -> None:
@@ -360,6 +512,78 @@ def test_a_rollout_decides_for_its_symbols_alone_until_a_guard_is_crossed(candid
     assert other not in candidate.versions(candidate.order(SYMBOL))
 
 
+def test_what_a_rollout_decides_is_not_compared_with_itself(candidate: Session) -> None:
+    candidate.ask("shadow", candidate=side(candidate))
+    for _ in range(51):
+        candidate.order()
+    assert candidate.ask("promote", symbols=[SYMBOL]).done
+    before = candidate.running.desk.tried.divergences.decided
+    candidate.order(SYMBOL)
+    assert candidate.running.desk.tried.divergences.decided == before
+    candidate.order(OTHER)
+    assert candidate.running.desk.tried.divergences.decided == before + 1
+
+
+def test_an_intent_from_before_a_rollout_says_nothing_of_it(candidate: Session) -> None:
+    candidate.ask("shadow", candidate=side(candidate))
+    for _ in range(51):
+        candidate.order(SYMBOL, maker_requested=False)
+    desk = candidate.running.desk
+    earlier = candidate.events(Outcome)[-1]
+    assert earlier.filled
+    assert candidate.ask("promote", symbols=[SYMBOL]).done
+    desk.router.emit(msgspec.structs.replace(earlier, seq=0, ts_ms=candidate.now_ms + 900, arrival_ms=START_MS))
+    facts = desk.tried.facts()
+    assert facts is not None
+    assert facts["rollout_outcomes"] == 0.0
+
+
+def test_divergences_from_another_rulebook_count_no_longer(candidate: Session) -> None:
+    candidate.ask("shadow", candidate=side(candidate))
+    candidate.order()
+    path = candidate.home / "rules" / "quality.yaml"
+    path.write_text(f"{path.read_text()}# as before\n")
+    candidate.save()
+    tried = candidate.running.desk.tried
+    assert tried.divergences.decided == 1, "only a comment changed"
+    candidate.edit(*SLIPPAGE)
+    candidate.save()
+    assert tried.is_tried
+    assert tried.divergences.decided == 0
+
+
+def test_another_candidate_ends_the_one_before(candidate: Session) -> None:
+    candidate.ask("shadow", candidate=side(candidate))
+    assert candidate.ask("shadow", candidate="prod").done
+    assert [event.state for event in candidate.events(CandidateMoved)] == ["shadow", "ended", "shadow"]
+
+
+def test_what_decides_already_is_no_candidate(candidate: Session) -> None:
+    answer = candidate.ask("shadow", candidate="testnet")
+    assert not answer.done
+    assert "decides already" in answer.line
+
+
+def test_a_restart_ends_the_candidate_that_nobody_holds_any_more(candidate: Session) -> None:
+    candidate.ask("shadow", candidate=side(candidate))
+    candidate.order()
+    desk = candidate.running.desk
+    again = Desk(desk.book, candidate.running.journal, desk.venue, desk.around)
+    again.resume(read(candidate.logs / JOURNAL))
+    assert again.tried.is_tried
+    again.start(candidate.now_ms + 1000)
+    again.settle()
+    moved = candidate.events(CandidateMoved)[-1]
+    assert (moved.state, moved.reason) == ("ended", "the session was started again")
+    assert not again.tried.is_tried
+
+
+def test_the_end_of_a_session_ends_its_candidate(candidate: Session) -> None:
+    candidate.ask("shadow", candidate=side(candidate))
+    candidate.running.desk.close(candidate.now_ms)
+    assert candidate.events(CandidateMoved)[-1].reason == "the session ended"
+
+
 def test_a_symbol_that_nobody_trades_has_no_rollout(candidate: Session) -> None:
     candidate.ask("shadow", candidate=side(candidate))
     for _ in range(51):
@@ -386,6 +610,18 @@ def test_a_candidate_that_breaks_down_ends_alone(candidate: Session, monkeypatch
     assert candidate.running.desk.router.deciders.shadow is None
 
 
+def test_a_candidate_that_breaks_down_gives_its_symbols_back(
+    candidate: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    candidate.ask("shadow", candidate=side(candidate))
+    for _ in range(51):
+        candidate.order()
+    assert candidate.ask("promote", symbols=[SYMBOL]).done
+    monkeypatch.setattr(candidate.running.desk.router.deciders.shadow, "decide", lambda *_: 1 / 0)
+    candidate.order(OTHER)
+    assert candidate.versions(candidate.order(SYMBOL)) == {candidate.running.desk.book.version}
+
+
 def test_a_candidate_that_does_not_load_is_not_tried(candidate: Session) -> None:
     (candidate.home.parent / "other" / "rules" / "quality.yaml").write_text("ruleset: [")
     answer = candidate.ask("shadow", candidate=side(candidate))
@@ -406,9 +642,27 @@ def test_a_start_with_broken_files_takes_the_last_good_rulebook_and_says_so(star
     again = start()
     assert again.running.desk.book.version == good
     again.reloading._begin()
-    assert read_status(again.logs).last_good
-    assert again.events(RulebookRefused)[0].findings[0]["code"] == "yaml.syntax"
+    status = read_status(again.logs)
+    assert status.last_good
+    assert status.attempt is not None
+    assert status.attempt.findings[0].code == "yaml.syntax"
+    written = list(read(again.logs / JOURNAL))
+    assert isinstance(written[0], SessionStarted), "the session's own word comes first"
+    (refused,) = again.events(RulebookRefused)
+    assert (refused.findings[0]["code"], refused.ts_ms) == ("yaml.syntax", START_MS)
     assert History(again.logs).entries()[-1].how == "last_good"
+    shutil.copy(shipped_home() / "rules" / "quality.yaml", again.home / "rules" / "quality.yaml")
+    assert isinstance(again.save(), Unchanged)
+    assert not read_status(again.logs).last_good, "the files are what decides again"
+
+
+def test_files_that_cannot_run_the_session_are_broken_ones_at_a_start(start: Callable[..., Session]) -> None:
+    session = start()
+    session.reloading._begin()
+    good = session.running.desk.book.version
+    session.close()
+    session.edit("profiles/testnet.yaml", "policies: [admission, routing, working,", "policies: [admission, routing,")
+    assert start().running.desk.book.version == good
 
 
 def test_a_first_start_with_broken_files_does_not_start(tmp_path: Path) -> None:
@@ -444,6 +698,130 @@ def test_what_is_no_request_is_answered_as_such(tmp_path: Path) -> None:
     folder = tmp_path / "reload" / "requests"
     folder.mkdir(parents=True)
     (folder / "7.json").write_bytes(b"{}")
+    (folder / "8.json").write_bytes(b'{"id": "../../9", "action": "end"}')
     assert not list(take(tmp_path))
-    answer = msgspec.json.decode((tmp_path / ANSWERS / "7.json").read_bytes(), type=Answer)
-    assert not answer.done
+    for number in "78":
+        answer = msgspec.json.decode((tmp_path / ANSWERS / f"{number}.json").read_bytes(), type=Answer)
+        assert not answer.done
+
+
+def test_an_answer_that_cannot_be_written_holds_nobody_up(tmp_path: Path) -> None:
+    folder = tmp_path / "reload" / "requests"
+    folder.mkdir(parents=True)
+    (tmp_path / ANSWERS).write_bytes(b"no folder")
+    (folder / "7.json").write_bytes(b"{}")
+    request = Request(id=new_id(), action="end")
+    (folder / f"{request.id}.json").write_bytes(msgspec.json.encode(request))
+    assert list(take(tmp_path)) == [request]
+
+
+def test_what_was_asked_of_an_earlier_session_is_not_done_by_the_next(start: Callable[..., Session]) -> None:
+    session = start()
+    folder = session.logs / "reload" / "requests"
+    folder.mkdir(parents=True)
+    request = Request(id=new_id(), action="rollback")
+    (folder / f"{request.id}.json").write_bytes(msgspec.json.encode(request))
+    session.reloading._begin()
+    assert not list(take(session.logs))
+    assert not folder.stat().st_mode & 0o007, "who may not read the journal's folder may not ask either"
+
+
+def test_who_does_not_wait_for_an_answer_takes_the_request_back(tmp_path: Path) -> None:
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ask(tmp_path, Request(id="1", action="end"), sleep=interrupt)
+    assert not list(take(tmp_path))
+
+
+# --- what goes on beside a session -----------------------------------------------------------------------------------
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for a condition, a minute at most."""
+    async with asyncio.timeout(60):
+        while not condition():  # noqa: ASYNC110 - of files and other threads
+            await asyncio.sleep(0.005)
+
+
+def beside(session: Session, then: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run what goes on beside a session while something is done."""
+
+    async def both() -> None:
+        task = asyncio.create_task(session.reloading.run())
+        try:
+            await then()
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(both())
+
+
+def test_what_is_saved_is_noticed_also_if_that_was_before_anybody_watched(start: Callable[..., Session]) -> None:
+    session = start()
+    session.edit(*SLIPPAGE)
+    saved = load("testnet", session.home).version
+
+    async def wait() -> None:
+        await until(lambda: session.running.desk.book.version == saved)
+
+    beside(session, wait)
+    assert [entry.how for entry in History(session.logs).entries()] == ["start", "reload", "stop"]
+
+
+def test_nothing_is_said_before_the_session_has_begun(start: Callable[..., Session]) -> None:
+    session = start()
+    session.running.desk.has_begun = False
+
+    async def wait() -> None:
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert not (session.logs / "reload" / "status.json").exists()
+        session.running.desk.has_begun = True
+        await until((session.logs / "reload" / "status.json").exists)
+
+    beside(session, wait)
+
+
+def test_a_watch_that_breaks_down_begins_anew_and_requests_are_served(
+    start: Callable[..., Session], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = start()
+    broken = iter([OSError("no more files")])
+
+    def reads(home: Path) -> Reading:
+        for error in broken:
+            raise error
+        return read_home(home)
+
+    monkeypatch.setattr(reloading, "read_home", reads)
+    monkeypatch.setattr(reloading, "_AGAIN_S", 0.0)
+    session.edit(*SLIPPAGE)
+
+    async def wait() -> None:
+        await until((session.logs / "reload" / "requests").is_dir)
+        await until(lambda: "no more files" in read_status(session.logs).watching)
+        answer = await asyncio.to_thread(ask, session.logs, Request(id=new_id(), action="end"))
+        assert answer.line == "there is no candidate"
+        session.edit("profiles/testnet.yaml", "broken_slippage_bps: {value: 45", "broken_slippage_bps: {value: 44")
+        await until(lambda: session.running.desk.book.version == load("testnet", session.home).version)
+
+    beside(session, wait)
+
+
+def test_a_return_by_a_guard_is_in_the_status_at_once(candidate: Session) -> None:
+    async def wait() -> None:
+        await until((candidate.logs / "reload" / "requests").is_dir)
+        request = Request(id=new_id(), action="shadow", candidate=side(candidate))
+        assert (await asyncio.to_thread(ask, candidate.logs, request)).done
+        candidate.running.desk.end_candidate("returned", "guards.costs_too_much")
+
+        def is_told() -> bool:
+            found = read_status(candidate.logs).candidate
+            return found is not None and found.state == "returned"
+
+        await until(is_told)
+
+    beside(candidate, wait)

@@ -17,6 +17,7 @@ from engine.journal.events import RulebookLoaded, RulebookRefused
 from engine.journal.reader import read
 from engine.reload.bundle import Origin, build
 from engine.reload.last_good import ColdStartError, LastGood
+from engine.reload.pipeline import ProofAnswer
 from engine.reload.read import read_home
 from engine.reload.remote import Arrived, Failed, Remote
 from engine.reload.status import read_status
@@ -155,4 +156,45 @@ def test_an_address_that_gives_nothing_starts_on_what_ran_last(fleet: Fleet) -> 
     fleet.bundle.unlink()
     again = fleet.start()
     assert again.desk.book.version == first
-    assert read_status(fleet.logs).last_good
+    status = read_status(fleet.logs)
+    assert (status.last_good, status.sequence) == (True, 1)
+    held = LastGood(fleet.logs).of("testnet")
+    assert held is not None
+    assert (held.version, held.sequence) == (first, 1), "what stands in is remembered as it was"
+
+
+def test_a_newer_bundle_that_says_the_same_is_the_one_that_decides(fleet: Fleet) -> None:
+    fleet.publish(1)
+    running = fleet.start()
+    fleet.publish(2)
+    assert isinstance(fleet.poll(running), Arrived)
+    assert read_status(fleet.logs).sequence == 2
+
+
+def test_a_bad_bundle_that_stays_is_said_once(fleet: Fleet) -> None:
+    fleet.publish(1)
+    running = fleet.start()
+    fleet.publish(2, broken_bps=45, key=OTHER)
+    for _ in range(3):
+        assert isinstance(fleet.poll(running), Failed)
+    assert len(fleet.refusals(running)) == 1
+
+
+def test_a_bundle_that_fails_its_proofs_after_the_swap_is_not_remembered_as_good(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = fleet.publish(1)
+    running = fleet.start()
+    reloading = running.reloading
+    assert reloading is not None
+    fails = ProofAnswer(0, fails=1)
+    monkeypatch.setattr(reloading, "_proofs_first", lambda: False)
+    monkeypatch.setattr(reloading, "_prover", lambda _: lambda _: fails)
+    fleet.publish(2, broken_bps=45)
+    assert isinstance(fleet.poll(running), Arrived)
+    assert running.desk.book.version == first
+    status = read_status(fleet.logs)
+    assert (status.version, status.sequence) == (first, 1)
+    highest = LastGood(fleet.logs).highest("testnet")
+    assert highest is not None
+    assert highest.sequence == 1

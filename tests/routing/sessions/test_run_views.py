@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from engine.journal.events import IntentReceived, Outcome
+from engine.journal.events import IntentReceived, Outcome, RulebookLoaded
 from engine.routing.sessions.attend import attend, embedded
 from engine.routing.sessions.run_pages import print_end, run_json
 from engine.routing.sessions.run_views import LinesView, LiveView, SilentView, view_for
@@ -113,6 +113,15 @@ def test_who_asks_it_to_stop_is_told_so(terminal: bool, tmp_path: Path) -> None:
     view.stopping()
     view.finish()
     assert "stopping: what rests is cancelled; once more stops at once" in stream.getvalue()
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_another_rulebook_is_a_line(terminal: bool) -> None:
+    console, stream = screen(terminal=terminal)
+    view = LiveView(console, head, clock=Clock(0.0)) if terminal else LinesView(console, head, all_of_them=False)
+    changed = "quality.broken_slippage_bps 50 bps → 45 bps"
+    view.see(RulebookLoaded(ts_ms=1, profile="prod", rulebook="abc", sources="d", how="files", changed=changed))
+    assert stream.getvalue() == f"rulebook prod abc decides from here on (files): {changed}\n"
 
 
 def test_the_view_suits_the_place(tmp_path: Path) -> None:

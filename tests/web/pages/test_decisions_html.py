@@ -91,7 +91,7 @@ def test_a_decision_that_differs_says_so_aloud(tmp_path: Path) -> None:
     [
         ({"wish": "route == maker", "already": True}, "route == maker already holds"),
         (
-            {"wish": "w", "already": False, "facts": None, "parameters": None, "undecided": ["facts"]},
+            {"wish": "w", "already": False, "facts": None, "parameters": None, "edit": None, "undecided": ["facts"]},
             "The solver gave up",
         ),
         (
@@ -99,7 +99,8 @@ def test_a_decision_that_differs_says_so_aloud(tmp_path: Path) -> None:
                 "wish": "w",
                 "already": False,
                 "facts": [{"fact": "market.spread_bps", "before": 9.0, "cause": "", "after": 2.0}],
-                "parameters": [{"edit": ["values:", "  a: {value: 1}"]}],
+                "parameters": [{"parameter": "a"}],
+                "edit": ["values:", "  a: {value: 1}"],
                 "undecided": [],
             },
             "values:\n  a: {value: 1}",
