@@ -33,6 +33,7 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
+from engine.analysis.proofs import QUESTION_TIMEOUT_S
 from engine.home import InitError, find_cache, find_home, find_logs, init_workspace
 
 if TYPE_CHECKING:
@@ -60,8 +61,8 @@ if TYPE_CHECKING:
 FINE, FOUND, USAGE, CLOSED = 0, 1, 2, 141
 SIGNALLED = 128
 """Plus the number of a signal: the exit code of what it has ended."""
-_PROOF_TIMEOUT_S = 10.0
-"""For one question to the solver, where nothing else is said."""
+_GATES = ["proofs", "findings", "none"]
+"""What keeps a change of rules out, strictest first."""
 _UNMEASURED_COLUMNS = 120
 """The width of pages where neither a terminal nor COLUMNS says one."""
 
@@ -550,7 +551,7 @@ def solver_timeout(function: Callable[..., Any]) -> Callable[..., Any]:
         "--timeout",
         "timeout_s",
         type=click.FloatRange(min=0, min_open=True),
-        default=_PROOF_TIMEOUT_S,
+        default=QUESTION_TIMEOUT_S,
         show_default=True,
         metavar="SECONDS",
         help="How long the solver may take for one question.",
@@ -1019,7 +1020,7 @@ def reload_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--reload-gate",
             "gate",
-            type=click.Choice(["proofs", "findings", "none"]),
+            type=click.Choice(_GATES),
             help="What keeps a change out: unproven invariants (default), new warnings, or only what does not load.",
         ),
         click.option(
@@ -1803,7 +1804,7 @@ public_key_option = click.option(
 @click.option(
     "--reload-gate",
     "gate",
-    type=click.Choice(["proofs", "findings", "none"]),
+    type=click.Choice(_GATES),
     default="proofs",
     show_default=True,
     help="What keeps a bundle from being made, as a reload is refused.",
@@ -1832,7 +1833,7 @@ def build_bundle(
     time_s = time_ms // 1000 if time_ms is not None else None
     origin = origin_of(commit_of(session.home), time_s=time_s, sequence=sequence, author=author)
     files = read_home(session.home).files
-    prove = prover(files, _PROOF_TIMEOUT_S, find_cache() / "proofs") if gate == "proofs" else None
+    prove = prover(files, QUESTION_TIMEOUT_S, find_cache() / "proofs") if gate == "proofs" else None
     made = build(files, profile, origin, key=signing_key(key), gate=gate, prove=prove)
     write_whole(output, made)
     if session.as_json:

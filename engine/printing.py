@@ -30,6 +30,15 @@ def counted(number: int, one: str, many: str = "") -> str:
     return f"{number} {one if number == 1 else many or one + 's'}"
 
 
+def plainly(value: object) -> str:
+    """A decided value for a person, in full; None is a decision that is not there.
+
+    >>> plainly(None), plainly(True), plainly(0.5)
+    ('nothing', 'true', '0.5')
+    """
+    return "nothing" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def print_wrapped(console: Console, text: Text, *, hanging: int = 4) -> None:
     """One paragraph, its further lines indented; unbroken where nobody said how wide the output is."""
     if not is_measured(console):

@@ -23,10 +23,9 @@ from engine.language.nodes import Source
 from engine.printing import LEAST_ROOM, counted, print_wrapped, printable
 
 if TYPE_CHECKING:  # the extra `prove`
-    from engine.analysis.proofs.prove import Proofs, Status
+    from engine.analysis.proofs.prove import Proofs
 
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.NOTE: "bold cyan"}
-STATUSES: tuple[Status, ...] = ("proven", "refuted", "undecided")
 _SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
@@ -65,9 +64,9 @@ def describe_profile(profile: ProfileSummary) -> str:
 
 def describe_proofs(proofs: Proofs) -> str:
     """One line: how many invariants hold, and how many questions about loose ends there were."""
-    counts = {status: sum(verdict.status == status for verdict in proofs.verdicts) for status in STATUSES}
+    counts = proofs.counts
     said = [f"{counted(counts['proven'], 'invariant')} proven"]
-    said += [f"{counts[status]} {status}" for status in STATUSES[1:] if counts[status]]
+    said += [f"{count} {status}" for status, count in counts.items() if count and status != "proven"]
     if proofs.lint_asked:
         ends = counted(len(proofs.loose), "loose end") if proofs.loose else "no loose end"
         said.append(f"{ends} in {counted(proofs.lint_asked, 'question')}")
@@ -211,8 +210,7 @@ def _proofs_json(report: CheckReport, name: str) -> dict[str, Any]:
     proofs = report.proofs.get(name)
     if proofs is None:
         return {}
-    counts = {status: sum(verdict.status == status for verdict in proofs.verdicts) for status in STATUSES}
-    return {"proofs": {**counts, "loose_ends": len(proofs.loose), "questions": proofs.lint_asked}}
+    return {"proofs": {**proofs.counts, "loose_ends": len(proofs.loose), "questions": proofs.lint_asked}}
 
 
 def finding_json(finding: Finding) -> dict[str, Any]:

@@ -6,15 +6,16 @@ Answers are plain frozen data; `pages` prints them and `as_plain` makes JSON of 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from engine.analysis.request import RequestError
 from engine.language import model
 from engine.language.build import FACTS, WINDOWS
-from engine.language.documents import ProfileDocument, ValueText, read_document
-from engine.language.findings import Findings, Span
+from engine.language.documents import ProfileDocument, ValueText
+from engine.language.findings import Span
+from engine.language.load import profile_documents
 from engine.language.model import (
     AllOf,
     AnyOf,
@@ -431,7 +432,7 @@ def _condition(condition: Condition) -> ConditionView:
 
 def _values(rulebook: Rulebook, names: list[str], symbol: str | None) -> Iterator[ValueView]:
     binding = rulebook.binding_of(symbol)
-    chain = _chain(rulebook)
+    chain = profile_documents(rulebook)
     for name in names:
         declared = rulebook.declarations[name]
         kind = declared.type
@@ -447,7 +448,7 @@ def _values(rulebook: Rulebook, names: list[str], symbol: str | None) -> Iterato
 
 
 def _layers(
-    name: str, kind: Type, rulebook: Rulebook, binding: Binding, chain: list[ProfileDocument], symbol: str | None
+    name: str, kind: Type, rulebook: Rulebook, binding: Binding, chain: Sequence[ProfileDocument], symbol: str | None
 ) -> Iterator[LayerView]:
     """Every place that gives the value: for all symbols first, then groups, each from the root profile on."""
     in_force = binding.origins[name].span
@@ -473,16 +474,3 @@ def _layers(
         if isinstance(kind, NumberType):
             value = print_value(float(value), kind)
         yield LayerView(document.name, group, value, text.why or "", _at(text.span), state)
-
-
-def _chain(rulebook: Rulebook) -> list[ProfileDocument]:
-    """The profile's documents from the root on, read again from the sources the rulebook was made of."""
-    chain: list[ProfileDocument] = []
-    name: str | None = rulebook.profile
-    while name is not None:
-        file = f"profiles/{name}.yaml"
-        document = read_document("profile", rulebook.sources[file], name, Findings())
-        assert isinstance(document, ProfileDocument), "a loaded profile's documents are sound"
-        chain.insert(0, document)
-        name = document.extends.name if document.extends is not None else None
-    return chain

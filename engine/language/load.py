@@ -159,6 +159,18 @@ def load_rulebook(home: Path, profile: str) -> Rulebook:
     return Workspace(read_files(home)).rulebook(profile)
 
 
+def profile_documents(rulebook: Rulebook) -> tuple[ProfileDocument, ...]:
+    """A rulebook's profile and those it extends, the root first, read again from the sources that it was made of."""
+    chain: list[ProfileDocument] = []
+    name: str | None = rulebook.profile
+    while name is not None:
+        document, _ = _document("profile", rulebook.sources[f"profiles/{name}.yaml"], name)
+        assert isinstance(document, ProfileDocument), "a loaded profile's documents are sound"
+        chain.insert(0, document)
+        name = document.extends.name if document.extends is not None else None
+    return tuple(chain)
+
+
 class Workspace:
     """The documents of one reading of a home folder, from which any of its profiles can be loaded."""
 

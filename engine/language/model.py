@@ -572,3 +572,19 @@ def walk(expression: Expression) -> Iterator[Expression]:
     yield expression
     for child in children(expression):
         yield from walk(child)
+
+
+def expressions_in(step: Step) -> Iterator[Expression]:
+    """Every expression of a step: starts, leaves and effects."""
+    yield from (text.expression for _, text in step.start)
+    for rule in step.rules:
+        yield from (leaf.written.expression for leaf in rule.leaves())
+        yield from (effect.value.expression for effect in rule.effects)
+
+
+def expressions_of(policy: Policy) -> Iterator[Expression]:
+    """Every expression of a policy: those of its steps, and what its invariants say."""
+    for step in policy.steps:
+        yield from expressions_in(step)
+    for invariant in policy.invariants:
+        yield from (text.expression for text in written_in(invariant))

@@ -61,7 +61,6 @@ _SCOPES = {
     **_NAMES,
     "meta": {"json": {"type": "array", "minItems": 1, "uniqueItems": True, "items": {"enum": list(SCOPES)}}},
 }
-_BARE_VALUE = {"type": ["string", "dict"]}
 
 Schema = dict[str, dict[str, Any]]
 

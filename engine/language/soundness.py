@@ -24,14 +24,10 @@ def check_step(step: Step, binding: Binding, findings: Findings) -> None:
 
 def parameters_of(step: Step) -> frozenset[str]:
     """The parameters (`set.param`) a step reads."""
-    written: list[Written] = [text for _, text in step.start]
-    for rule in step.rules:
-        written += [leaf.written for leaf in rule.leaves()]
-        written += [effect.value for effect in rule.effects]
     return frozenset(
         f"{part.ruleset}.{part.name}"
-        for text in written
-        for part in model.walk(text.expression)
+        for expression in model.expressions_in(step)
+        for part in model.walk(expression)
         if isinstance(part, model.ParameterRef)
     )
 

@@ -19,7 +19,7 @@ from engine.backends.facts import FactsError
 from engine.book import Book
 from engine.journal.events import Decided
 from engine.journal.reader import tail
-from engine.printing import counted
+from engine.printing import counted, plainly
 
 MOST_EXAMPLES = 3
 """Examples that are kept of each name that would change."""
@@ -51,7 +51,7 @@ class Difference:
 
     def __str__(self) -> str:
         whose = f" ({self.symbol})" if self.symbol else ""
-        return f"{self.decision_id}{whose}: {self.policy}.{self.name} {_shown(self.was)} → {_shown(self.would_be)}"
+        return f"{self.decision_id}{whose}: {self.policy}.{self.name} {plainly(self.was)} → {plainly(self.would_be)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +83,6 @@ class DryRun:
         if self.refused:
             line += f"; {self.refused} cannot be made: {self.first_refusal}"
         return line
-
-
-def _shown(value: Any) -> str:
-    return "nothing" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def dry_run(book: Book, past: Iterable[PastDecision]) -> DryRun:

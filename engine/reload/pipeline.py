@@ -31,8 +31,6 @@ from engine.reload.dry_run import DryRun, PastDecision, dry_run
 Gate: TypeAlias = Literal["proofs", "findings", "none"]
 """What keeps a candidate out; the first is the default."""
 
-GATES: tuple[Gate, ...] = ("proofs", "findings", "none")
-
 Stage: TypeAlias = Literal["load", "check", "compile", "fit", "proofs", "dry_run", "keep", "swap"]
 """The stages in their order; `fit` asks the session whether it can run the rulebook, `keep` puts it on disk, and `swap`
 is the session's."""

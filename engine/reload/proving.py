@@ -25,8 +25,9 @@ def prover(files: Files, timeout_s: float, cache: Path | None) -> Prove | None:
     def answer(rulebook: Rulebook) -> ProofAnswer:
         others = functools.cache(Workspace(files).rulebook)  # an invariant may compare with another profile
         proofs = prove(rulebook.profile, others, timeout_s=timeout_s, cache=cache, loose_ends=False)
-        found = [verdict.status for verdict in proofs.verdicts]
-        counts = (found.count("proven"), found.count("refuted"), found.count("undecided"))
-        return ProofAnswer(*counts, findings=tuple(findings_of([proofs], others)))
+        counts = proofs.counts
+        return ProofAnswer(
+            counts["proven"], counts["refuted"], counts["undecided"], tuple(findings_of([proofs], others))
+        )
 
     return answer

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import IO, Any, Final, Literal, TypeAlias, get_args
+from typing import IO, Any, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -30,7 +30,6 @@ from engine.printing import printable
 
 LogFormat: TypeAlias = Literal["console", "json"]
 
-FORMATS: Final[tuple[LogFormat, ...]] = get_args(LogFormat)
 
 FIELDS: Final = (
     *("intent_id", "decision_id", "symbol", "route", "event", "rule", "vetoes", "client_id", "scope", "state"),

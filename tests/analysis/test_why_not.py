@@ -15,9 +15,8 @@ from engine.analysis.why_not.nearest import pulled_back
 from engine.analysis.why_not.of_parameters import edit_lines
 from engine.analysis.why_not.pages import why_not_json
 from engine.analysis.why_not.wish import Wish, read_wish
-from engine.backends.solver.space import expressions_of
 from engine.book import Book, load
-from engine.language.model import Arithmetic, Policy, walk
+from engine.language.model import Arithmetic, Policy, expressions_of, walk
 from engine.language.types import ChoiceType, FlagType, NumberType
 from tests.analysis.proofs.homes import home, rulebook_of
 from tests.backends.strategies import Picker, write_facts, write_rulebook

@@ -20,14 +20,12 @@ from engine.analysis.diff.expected import expect
 from engine.analysis.diff.extent import extent
 from engine.analysis.diff.scopes import compared, joined
 from engine.analysis.diff.transitions import Behaviour, Direction, Numbers, Question, Transition
+from engine.analysis.proofs import QUESTION_TIMEOUT_S
 from engine.analysis.proofs.asking import Proven, Refuted, Undecided
 from engine.backends.solver.space import Side
 from engine.backends.solver.terms import Bit, Number, Real, Term, compare_reals, conj, disj, is_value, lift
 from engine.language.rulebook import Rulebook
 from engine.language.types import ChoiceType, FlagType, NumberType, Type, Value
-
-DEFAULT_TIMEOUT_S = 10.0
-"""For one question."""
 
 Progress = Callable[[str, int, int], None]
 """Told what is asked next, how many decisions are done, and how many there are."""
@@ -38,7 +36,7 @@ def behaviour(
     b: Rulebook,
     *,
     policies: Iterable[str] | None = None,
-    timeout_s: float = DEFAULT_TIMEOUT_S,
+    timeout_s: float = QUESTION_TIMEOUT_S,
     progress: Progress = lambda *_: None,
 ) -> Behaviour:
     """Everything that A and B decide differently. `policies` are those to compare; all that both run if None."""

@@ -15,14 +15,14 @@ from typing import TypeAlias
 import z3
 
 from engine.analysis.diff.align import aligned
-from engine.analysis.diff.reach import expressions_in, steps_for
+from engine.analysis.diff.reach import steps_for
 from engine.analysis.diff.transitions import Change
 from engine.backends.solver.encode import PolicyTerms, encode
 from engine.backends.solver.space import Side, Space
 from engine.backends.solver.terms import Bit, Term, choose, constant
 from engine.language import model
 from engine.language.build import FACTS
-from engine.language.model import Effect, Group, Policy, Rule, Step, walk
+from engine.language.model import Effect, Group, Policy, Rule, Step, expressions_in, walk
 from engine.language.printer import print_condition, print_expression, print_value
 from engine.language.rulebook import Rulebook
 from engine.language.soundness import parameters_of

@@ -13,14 +13,11 @@ from engine.language.documents import (
     NamePlace,
     PolicyDocument,
     ProfileDocument,
-    RuleSetDocument,
     Vocabulary,
     read_document,
 )
 from engine.language.findings import Findings, Span
-from engine.language.load import VOCABULARY
-from engine.language.model import Expression
-from engine.language.resolve import Scope, resolve_condition
+from engine.language.load import VOCABULARY, profile_documents
 from engine.language.rulebook import Rulebook
 
 
@@ -38,14 +35,6 @@ class Documents:
             self._policies[name] = cast("PolicyDocument", read_document("policy", source, name, Findings()))
         return self._policies[name]
 
-    def required(self, ruleset: str) -> list[tuple[Expression, str, Span]]:
-        """What a rule set requires of its parameters: typed, as written, and where."""
-        source = self._rulebook.sources[f"rules/{ruleset}.yaml"]
-        document = cast("RuleSetDocument", read_document("ruleset", source, ruleset, Findings()))
-        scope = Scope(ruleset=ruleset, params=document.params)
-        typed = [(resolve_condition(text, scope, Findings()), text) for text in document.requires]
-        return [(expression, text.text, text.span) for expression, text in typed if expression is not None]
-
     @cached_property
     def vocabulary(self) -> Vocabulary:
         """The vocabulary as written."""
@@ -55,14 +44,7 @@ class Documents:
     @cached_property
     def profiles(self) -> tuple[ProfileDocument, ...]:
         """The profile and those it extends, the root first."""
-        chain: list[ProfileDocument] = []
-        name: str | None = self._rulebook.profile
-        while name is not None:
-            source = self._rulebook.sources[f"profiles/{name}.yaml"]
-            document = cast("ProfileDocument", read_document("profile", source, name, Findings()))
-            chain.insert(0, document)
-            name = document.extends.name if document.extends is not None else None
-        return tuple(chain)
+        return profile_documents(self._rulebook)
 
     @cached_property
     def members(self) -> Mapping[str, Mapping[str, Span]]:

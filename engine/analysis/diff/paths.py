@@ -11,13 +11,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
-from engine.analysis.diff.reach import expressions_in, steps_for
+from engine.analysis.diff.reach import steps_for
 from engine.analysis.proofs.runs import Run
 from engine.backends.interpreter import StepTrace
 from engine.backends.solver.space import Key
 from engine.language import model
 from engine.language.evaluate import Environment, Known, Missing, compare, evaluate
-from engine.language.model import Compare, Constant, Expression, FactRef, Policy, Step, walk
+from engine.language.model import Compare, Constant, Expression, FactRef, Policy, Step, expressions_in, walk
 from engine.language.syntax import ArithmeticOperator, Comparator
 from engine.language.types import NumberType, Value
 

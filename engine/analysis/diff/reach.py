@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from engine.language import model
-from engine.language.model import Expression, Step, walk
+from engine.language.model import Step, expressions_in, walk
 
 
 def steps_for(steps: Sequence[Step], decision: str) -> tuple[Step, ...]:
@@ -22,11 +22,3 @@ def steps_for(steps: Sequence[Step], decision: str) -> tuple[Step, ...]:
             if isinstance(part, model.DecisionRef)
         }
     return tuple(reversed(kept))
-
-
-def expressions_in(step: Step) -> Iterable[Expression]:
-    """Every expression of a step."""
-    yield from (text.expression for _, text in step.start)
-    for rule in step.rules:
-        yield from (leaf.written.expression for leaf in rule.leaves())
-        yield from (effect.value.expression for effect in rule.effects)

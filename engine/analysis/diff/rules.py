@@ -6,7 +6,6 @@ from collections.abc import Hashable, Iterator, Mapping
 
 from engine.analysis.diff.changes import Change, Part, Spot
 from engine.analysis.diff.conditions import compare_conditions, describe_condition
-from engine.analysis.diff.documents import Documents
 from engine.analysis.diff.parts import (
     ORDER,
     change,
@@ -30,9 +29,8 @@ from engine.printing import counted
 class RuleComparison:
     """The rule sets of two rulebooks; `words` are A's names in B."""
 
-    def __init__(self, a: Rulebook, b: Rulebook, documents: tuple[Documents, Documents], words: Words) -> None:
+    def __init__(self, a: Rulebook, b: Rulebook, words: Words) -> None:
         self._a, self._b = a, b
-        self._documents = documents
         self._words = words
         steps_a, steps_b = {words.ruleset(name): step for name, step in steps_of(a).items()}, steps_of(b)
         self._steps = [(steps_a.get(name), steps_b.get(name)) for name in merged(list(steps_a), list(steps_b))]
@@ -100,7 +98,7 @@ class RuleComparison:
         parts += compare_named("start", start_a, start_b)
         file_a, file_b = f"rules/{a.ruleset}.yaml", f"rules/{b.ruleset}.yaml"
         if self._a.sources[file_a].text != self._b.sources[file_b].text:
-            required = [_required(self._documents[0], a, self._words), _required(self._documents[1], b, SAME)]
+            required = [_required(self._a, a, self._words), _required(self._b, b, SAME)]
             parts += compare_named("requires", *required, named=False, decides=False)
         return parts
 
@@ -145,12 +143,12 @@ def _sets(step: Step) -> dict[str, tuple[Type, Span]]:
     return {name: (kind, step.span) for name, kind in step.sets}
 
 
-def _required(documents: Documents, step: Step, words: Words) -> Mapping[str, tuple[Hashable, Spot]]:
+def _required(rulebook: Rulebook, step: Step, words: Words) -> Mapping[str, tuple[Hashable, Spot]]:
     """What a set requires of its parameters, by what it says."""
     found = {}
-    for expression, text, span in documents.required(step.ruleset):
-        said = words.expression(expression)
-        found[said] = (said, Spot(one_spaced(text), span))
+    for text in rulebook.requires[step.ruleset]:
+        said = words.expression(text.expression)
+        found[said] = (said, Spot(one_spaced(text.text), text.span))
     return found
 
 

@@ -26,7 +26,7 @@ def compare(a: Rulebook, b: Rulebook) -> Structure:
     """Everything that differs between two rulebooks as they are written; empty for one and the same."""
     words = find_renames(a, b)
     documents = (Documents(a), Documents(b))
-    rules = RuleComparison(a, b, documents, words)
+    rules = RuleComparison(a, b, words)
     return Structure(
         values=tuple(compare_values(a, b, words)),
         policies=tuple(compare_policies(a, b, documents, words)),

@@ -169,7 +169,7 @@ def _nearby(points: tuple[Point, ...]) -> Iterator[tuple[Point, ...]]:
     if not numbers:
         return
     for digits in (15, 12, 9, 6):
-        yield _changed(points, {key: partial(_short, digits=digits) for key in numbers})
+        yield _changed(points, {key: partial(shortened, digits=digits) for key in numbers})
     for _ in range(_NEIGHBOURS):
         yield _changed(points, {key: partial(_moved, ulps=chance.randint(-_FAR, _FAR)) for key in numbers})
 
@@ -198,7 +198,8 @@ def _moved(value: float, ulps: int) -> float:
     return value
 
 
-def _short(value: float, digits: int) -> float:
+def shortened(value: float, digits: int) -> float:
+    """The number in so many significant digits."""
     return float(f"{value:.{digits}g}")
 
 
@@ -230,7 +231,7 @@ def _plainest(points: tuple[Point, ...], key: Key, index: int | None, confirm: C
     at = 0 if index is None else index
     value = points[at].given[key]
     assert isinstance(value, float)
-    for short in (*_PLAIN, *(_short(value, digits) for digits in range(1, 16))):
+    for short in (*_PLAIN, *(shortened(value, digits) for digits in range(1, 16))):
         if short == value:
             break
         tried = tuple(

@@ -79,6 +79,11 @@ Part = tuple[str, ...]
 """Names one thing that should be possible: the kind, the rule, and what tells it from others of that rule."""
 
 
+_IDLE_CONDITIONS: tuple[tuple[str, What], ...] = (("true", "never_true"), ("other", "always_true"))
+_IDLE_CLAMPS: tuple[tuple[str, What], ...] = (("binds", "clamp_idle"), ("idle", "clamp_always"))
+"""What it is called where a state of a condition or a clamp is not possible."""
+
+
 def lint(sides: Mapping[str, list[Side]], timeout_s: float) -> Lint:
     """Ask every canned question. `sides` are those of each policy, one for each set of values that differs for it."""
     return _Lint(sides, timeout_s).run()
@@ -274,10 +279,10 @@ class _Lint:
                 for path, part in _atoms(leaf):
                     if any(part in list(walk(above)) for above in said):
                         continue
-                    for truth, what in (("true", "never_true"), ("other", "always_true")):
+                    for truth, what in _IDLE_CONDITIONS:
                         if self._is_loose(("leaf", name, str(leaf.index), path, truth)):
                             text = leaf.written.text[part.start : part.end] if path else leaf.written.text
-                            self._loose.append(Loose(_what(what), name, text, leaf.written.at(part)))
+                            self._loose.append(Loose(what, name, text, leaf.written.at(part)))
                             said.append(part)
 
     def _clamps(self, dead: set[str]) -> None:
@@ -285,10 +290,10 @@ class _Lint:
             if name in dead:
                 continue
             for index, effect in enumerate(item.rule.effects):
-                for state, what in (("binds", "clamp_idle"), ("idle", "clamp_always")):
+                for state, what in _IDLE_CLAMPS:
                     if self._is_loose(("clamp", name, str(index), state)):
                         text = f"{effect.kind}: {effect.name}: {effect.value.text}"
-                        self._loose.append(Loose(_what(what), name, text, effect.value.span))
+                        self._loose.append(Loose(what, name, text, effect.value.span))
 
     def _redundant(self, dead: set[str]) -> None:
         """Rules without which every decision is the same."""
@@ -423,14 +428,6 @@ def _ends(kind: Type) -> tuple[Value, ...]:
         case FlagType():
             return (True, False)
     raise TypeError(kind)
-
-
-def _what(name: str) -> What:
-    found: What = {
-        "never_true": "never_true", "always_true": "always_true", "clamp_idle": "clamp_idle",
-        "clamp_always": "clamp_always",
-    }[name]  # type: ignore[assignment]  # fmt: skip
-    return found
 
 
 def _declared(subject: _Subject, name: str) -> Type:

@@ -15,25 +15,23 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 import z3
 
+from engine.analysis.proofs import QUESTION_TIMEOUT_S
 from engine.analysis.proofs.asking import Answer, Refuted, Undecided
 from engine.analysis.proofs.invariants import Subject, ask, ask_strict
 from engine.analysis.proofs.lint import Loose, lint
 from engine.analysis.proofs.runs import facts_of
-from engine.backends.solver.space import Side, expressions_of
+from engine.backends.solver.space import Side
 from engine.language.findings import Span
-from engine.language.model import AtLeastAsStrict, Binding, Invariant, ParameterRef, Policy, walk
+from engine.language.model import AtLeastAsStrict, Binding, Invariant, ParameterRef, Policy, expressions_of, walk
 from engine.language.printer import print_invariant
 from engine.language.rulebook import Rulebook
 
 Status = Literal["proven", "refuted", "undecided"]
-
-DEFAULT_TIMEOUT_S = 10.0
-"""For one question."""
 
 _MOST_KEPT = 100
 """Answers in a cache folder; those used longest ago go first."""
@@ -81,6 +79,12 @@ class Proofs:
     cached: bool = False
 
     @property
+    def counts(self) -> dict[Status, int]:
+        """How many invariants are in each state."""
+        found = [verdict.status for verdict in self.verdicts]
+        return {status: found.count(status) for status in get_args(Status)}
+
+    @property
     def proven(self) -> bool:
         """Every invariant is."""
         return all(verdict.status == "proven" for verdict in self.verdicts)
@@ -99,7 +103,7 @@ def prove(
     profile: str,
     rulebook: Callable[[str], Rulebook],
     *,
-    timeout_s: float = DEFAULT_TIMEOUT_S,
+    timeout_s: float = QUESTION_TIMEOUT_S,
     cache: Path | None = None,
     progress: Progress = lambda *_: None,
     loose_ends: bool = True,

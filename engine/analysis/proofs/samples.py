@@ -12,9 +12,19 @@ from functools import cached_property
 
 from engine.backends import interpreter
 from engine.backends.interpreter import NoValueError, StepTrace
-from engine.backends.solver.space import expressions_in
 from engine.language.evaluate import Environment, Known, Missing, compare
-from engine.language.model import Binding, DecisionRef, Fact, FactRef, Policy, Relation, Rule, Step, walk
+from engine.language.model import (
+    Binding,
+    DecisionRef,
+    Fact,
+    FactRef,
+    Policy,
+    Relation,
+    Rule,
+    Step,
+    expressions_in,
+    walk,
+)
 from engine.language.soundness import parameters_of
 from engine.language.types import ChoiceType, FlagType, NumberType, Type, Value
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import z3
 
+from engine.analysis.proofs.asking import shortened
 from engine.backends.solver.terms import Bit, conj, lift_bit, neg
 from engine.language.types import NumberType, Value
 
@@ -115,8 +116,3 @@ def holds_with(holds: Callable[[dict[Any, Value]], bool], changed: Mapping[Any, 
 def _between(now: float, short: float, far: float, holds: Callable[[float], bool]) -> bool:
     """Whether a number in fewer digits is as good: no further away than by a hair, and it holds."""
     return abs(short - far) <= abs(far - now) * 1e-6 + abs(far) * 1e-12 and holds(short)
-
-
-def shortened(value: float, digits: int) -> float:
-    """The number in so many significant digits."""
-    return float(f"{value:.{digits}g}")

@@ -15,7 +15,8 @@ from typing import Any
 
 import z3
 
-from engine.analysis.why_not.nearest import Movable, Nearest, distance_of, holds_with, is_true, pulled_back, shortened
+from engine.analysis.proofs.asking import shortened
+from engine.analysis.why_not.nearest import Movable, Nearest, distance_of, holds_with, is_true, pulled_back
 from engine.analysis.why_not.wish import Wish
 from engine.backends import interpreter
 from engine.backends.facts import (

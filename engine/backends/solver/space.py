@@ -28,7 +28,7 @@ from engine.backends.solver.terms import (
     neg,
 )
 from engine.language import model
-from engine.language.model import Binding, Expression, Policy
+from engine.language.model import Binding, Policy
 from engine.language.rulebook import Rulebook
 from engine.language.types import ChoiceType, FlagType, NumberType, TextType, Type, Value
 
@@ -278,7 +278,7 @@ def _texts(policies: Iterable[Policy]) -> tuple[tuple[str, ...], tuple[str, ...]
         related = ((group.name, relation.left) for group in policy.groups for relation in group.relations)
         compared_with_another |= not texts.isdisjoint(related)
         facts |= texts
-        for expression in expressions_of(policy):
+        for expression in model.expressions_of(policy):
             for part in model.walk(expression):
                 if isinstance(part, model.Constant) and _is_text(part.type):
                     named.add(str(part.value))
@@ -291,22 +291,6 @@ def _texts(policies: Iterable[Policy]) -> tuple[tuple[str, ...], tuple[str, ...]
 
 def _is_text(kind: Type) -> bool:
     return isinstance(kind, TextType)
-
-
-def expressions_in(step: model.Step) -> Iterable[Expression]:
-    """Every expression of a step: starts, leaves and effects."""
-    yield from (text.expression for _, text in step.start)
-    for rule in step.rules:
-        yield from (leaf.written.expression for leaf in rule.leaves())
-        yield from (effect.value.expression for effect in rule.effects)
-
-
-def expressions_of(policy: Policy) -> Iterable[Expression]:
-    """Every expression of a policy: leaves, effects, starts and what invariants say."""
-    for step in policy.steps:
-        yield from expressions_in(step)
-    for invariant in policy.invariants:
-        yield from (text.expression for text in model.written_in(invariant))
 
 
 def fraction_of(found: z3.ModelRef, term: z3.ArithRef) -> Fraction:

@@ -43,7 +43,7 @@ from engine.journal.events import (
     Tuned,
     Worked,
 )
-from engine.printing import counted
+from engine.printing import counted, plainly
 from engine.routing.evidence.costs import shortfall
 from engine.venues.messages import Accepted, Fill, Rejected, Unknown, Update
 
@@ -202,12 +202,8 @@ def _candidate(event: CandidateMoved) -> str:
 def _shadow(event: ShadowDecided) -> str:
     if not event.differs:
         return f"candidate {event.rulebook} decides {event.policy} the same"
-    told = ", ".join(f"{name} {_shown(now)} → {_shown(other)}" for name, (now, other) in event.differs.items())
+    told = ", ".join(f"{name} {plainly(now)} → {plainly(other)}" for name, (now, other) in event.differs.items())
     return f"candidate {event.rulebook} would decide {event.policy} otherwise: {told}"
-
-
-def _shown(value: Any) -> str:
-    return "nothing" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _given(event: Given) -> str:

@@ -28,11 +28,13 @@ from engine.analysis.diff.report import summary
 from engine.analysis.diff.revision import open_revision
 from engine.analysis.diff.sides import read_side
 from engine.analysis.diff.structure import compare
+from engine.analysis.proofs import QUESTION_TIMEOUT_S
 from engine.book import Book
 from engine.home import find_cache
 from engine.journal.events import CandidateMoved, RulebookLoaded, RulebookRefused, ShadowDecided
 from engine.language.findings import Finding, Severity, SluiceError, Span
 from engine.language.load import Files, read_listing
+from engine.printing import plainly
 from engine.reload.errors import BundleError, ReloadError, UnreadableBundleError
 from engine.reload.history import Entry, History, How, rollback_to
 from engine.reload.last_good import GoodRulebook, LastGood, StartedOn, standing_in
@@ -74,7 +76,7 @@ class ReloadOptions:
     watch: WatchSettings = field(default_factory=WatchSettings)
     look_s: float = 0.1
     """How often it is looked whether somebody asks something."""
-    proof_timeout_s: float = 10.0
+    proof_timeout_s: float = QUESTION_TIMEOUT_S
     """For one question to the solver."""
 
 
@@ -648,11 +650,7 @@ def candidate_status(tried: Tried) -> CandidateStatus | None:
 
 def _example(name: str, event: ShadowDecided) -> str:
     values = event.differs[name.partition(".")[2]]
-    return f"{event.intent_id} ({event.symbol}): {name} {' → '.join(map(_shown, values))}"
-
-
-def _shown(value: Any) -> str:
-    return "nothing" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return f"{event.intent_id} ({event.symbol}): {name} {' → '.join(map(plainly, values))}"
 
 
 _MOST_VALUES, _MOST_RULES = 3, 20

@@ -19,7 +19,7 @@ from engine.web.pages.decisions_html import missing_html, steps_html
 from engine.web.pages.frame import every, raw
 from engine.web.pages.live_html import LiveHtml
 from engine.web.pages.markup import address, mark, section, soft, tag
-from engine.web.pages.playing import Field, GroupFields, Play, play
+from engine.web.pages.playing import Field, GroupFields, Play, newest_routing, play
 from engine.web.pages.rules_page import ruled
 from engine.web.pages.site import Site
 
@@ -34,7 +34,7 @@ async def playground_page(site: Site, policy: str | None, decision_id: str | Non
     chosen = policy if policy in book.policies else ROUTING if ROUTING in book.policies else book.policies[0]
     facts, begins, wrong = None, "", ""
     if decision_id is None:
-        decision_id = next((routed.decision_id for routed in site.live.latest()), None) if chosen == ROUTING else None
+        decision_id = newest_routing(site.live.latest()) if chosen == ROUTING else None
     if decision_id is not None:
         try:
             with site.searches.take():

@@ -7,12 +7,13 @@ slider reaches over its range where that is small, else around its value.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from engine.analysis.explain import Explanation, explain
 from engine.book import Book
+from engine.journal.events import Routed
 from engine.language.model import Fact, Group
 from engine.language.types import NumberType, Value
 
@@ -105,6 +106,11 @@ def play(book: Book, policy: str, facts: Mapping[str, Any] | None, now: float) -
         )
         made.groups.append(GroupFields(group, values, age_s, is_there=held is not None or not given))
     return made
+
+
+def newest_routing(routes: Iterable[Routed]) -> str | None:
+    """The id of the first decision of these that is one of `routing`: an intent that was refused ends at admission."""
+    return next((each.decision_id for each in routes if each.route != "none" and each.event == "decision"), None)
 
 
 def reach_of(kind: NumberType, value: Value | None) -> Reach:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
-from engine.web.pages.playing import Play, play
+from engine.journal.events import Routed
+from engine.web.pages.playing import Play, newest_routing, play
 from tests.routing.written import NOW_MS, handed, intent_facts, shipped, sound
 
 BOOK = shipped("prod")
@@ -58,3 +60,24 @@ def test_sliders_reach_around_large_values_and_over_small_ranges() -> None:
     assert bid is not None
     assert bid.low <= 100.0 <= bid.high <= 1_000
     assert fields["side"].reach is None
+
+
+def test_it_begins_with_the_newest_decision_of_routing() -> None:
+    def routed(decision_id: str, route: str, event: str = "decision") -> Routed:
+        return Routed(
+            ts_ms=NOW_MS,
+            intent_id="i",
+            symbol="BTCUSDT",
+            side="buy",
+            route=route,
+            reason="",
+            vetoes=[],
+            decision_id=decision_id,
+            target=Decimal(1),
+            is_exit=False,
+            event=event,
+        )
+
+    newest_first = [routed("refused", "none"), routed("fell-back", "taker", "fallback"), routed("routed", "maker")]
+    assert newest_routing(newest_first) == "routed"
+    assert newest_routing(newest_first[:2]) is None
