@@ -36,6 +36,7 @@ class Book:
         self.rulebook = rulebook
         self.backend: Backend = backend
         self.compiled = CompiledBook(rulebook)
+        self._direct = self.compiled.direct
 
     def __repr__(self) -> str:
         return f"<Book {self.profile} {self.version}, {self.backend}>"
@@ -80,7 +81,13 @@ class Book:
                 name beside a complete set of facts is not looked for.
 
         """
-        return self.compiled.verdict(policy, facts)
+        try:
+            now, direct = facts["now"], self._direct[policy][facts["symbol"]]
+        except Exception:  # noqa: BLE001 - a mapping of another class may raise anything; the slow way says what is wrong
+            return self.compiled.verdict(policy, facts)
+        if now.__class__ is not float or now - now != 0.0 or facts.__class__ is not dict:
+            return self.compiled.verdict(policy, facts)
+        return direct(now, facts)
 
     def observe(self, group: str, facts: Mapping[str, Any] | None) -> Observed:
         """Take one group in, once, to be decided on often: for hosts whose groups arrive at different times.

@@ -67,7 +67,8 @@ class CompiledBook:
         self._by_values: dict[tuple[str, frozenset[tuple[str, Value]]], CompiledPolicy] = {}
         self._by_symbol: dict[tuple[str, str | None], CompiledPolicy] = {}
         self._absent: dict[str, Observed] = {}
-        self._direct: dict[str, dict[str | None, Callable[[float, Mapping[str, Any]], Verdict]]] = {}
+        self.direct: dict[str, dict[str | None, Callable[[float, Mapping[str, Any]], Verdict]]] = {}
+        """The function behind a verdict, by policy and by symbol that was seen: `Book.verdict` begins here."""
         self._intakes: dict[str, Intake] = {}
         read = {group.name: group for policy in rulebook.policies.values() for group in policy.groups}
         self._groups: dict[str, Group] = {**rulebook.groups, **read}
@@ -117,18 +118,9 @@ class CompiledBook:
 
     def verdict(self, name: str, facts: Mapping[str, Any]) -> Verdict:
         """Decide one policy on a facts object and keep nothing but the result (see `engine.Book.verdict`)."""
-        try:
-            now, direct = facts["now"], self._direct[name][facts["symbol"]]
-        except Exception:  # noqa: BLE001 - a mapping of another class may raise anything; the slow way says what is wrong
-            return self._verdict_slowly(name, facts)
-        if now.__class__ is not float or now - now != 0.0 or facts.__class__ is not dict:
-            return self._verdict_slowly(name, facts)
-        return direct(now, facts)
-
-    def _verdict_slowly(self, name: str, facts: Mapping[str, Any]) -> Verdict:
         facts = as_object(facts)
         now, symbol, policy = self._read(name, facts)
-        known = self._direct.setdefault(name, {})
+        known = self.direct.setdefault(name, {})
         if len(known) < _MOST_REMEMBERED:
             known[symbol] = policy.direct
         return policy.direct(now, facts)
@@ -265,6 +257,8 @@ class CompiledPolicy:
         )
         """(now, one observation a group) to (every name set, in step order; then one integer a step)."""
         self.groups = tuple(key_of(group) for group in policy.groups)
+        self.by_name = tuple(sorted(range(len(policy.groups)), key=lambda number: policy.groups[number].name))
+        """The numbers of the groups, in the order of their names."""
         self.read = frozenset(inner for _, inner in self.groups if inner is not None)
         """Policies whose decisions this one reads."""
         decisions = (DECISIONS,) if self.read else ()
@@ -389,9 +383,8 @@ class CompiledPolicy:
     ) -> CompiledDecision:
         """Decide on groups taken in before, one each in the order of `policy.groups`."""
         observations = tuple([each.values for each in observed])
-        decision = CompiledDecision(self, now, symbol, intent_id, observations, self.function(now, *observations))
-        decision.observed = observed
-        return decision
+        results = self.function(now, *observations)
+        return CompiledDecision(self, now, symbol, intent_id, observations, results, observed)
 
 
 def _generate_values(decides: tuple[tuple[str, int], ...]) -> Callable[[tuple[Any, ...]], dict[str, Any]]:
@@ -492,6 +485,7 @@ class CompiledDecision(Decision):
         intent_id: Any,
         observations: tuple[Observation, ...],
         results: tuple[Any, ...],
+        observed: tuple[Observed, ...] | None = None,
     ) -> None:
         if intent_id is not None and (intent_id.__class__ is not str or not intent_id.isascii()):
             intent_id = read_moment({"now": now, "intent_id": intent_id}).intent_id
@@ -501,7 +495,7 @@ class CompiledDecision(Decision):
         self._intent_id: str | None = intent_id
         self._observations = observations
         self._results = results
-        self.observed: tuple[Observed, ...] | None = None
+        self.observed = observed
         """The groups it was decided on, where they were taken in before: the record then refers to them by id."""
 
     def __getattr__(self, name: str) -> Any:
@@ -537,9 +531,10 @@ class CompiledDecision(Decision):
         """The record as one line of JSON, beside its id and reason."""
         compiled, given = self._compiled, (self._now, self._symbol, self._intent_id)
         if self.observed is None:
-            return compiled.record(*given, "", *self._observations, self._results)
-        refs = f"{{{','.join(sorted([each.ref for each in self.observed if each.ref]))}}}"
-        return compiled.record_of_groups(*given, refs, *self._observations, self._results)
+            return compiled.record(*given, "", self._observations, self._results)
+        observed = self.observed
+        refs = f"{{{','.join([ref for number in compiled.by_name if (ref := observed[number].ref)])}}}"
+        return compiled.record_of_groups(*given, refs, self._observations, self._results)
 
     def record(self) -> dict[str, Any]:
         """The decision as a JSON-like object."""

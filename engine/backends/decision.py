@@ -355,7 +355,9 @@ def show_numbers(*numbers: float) -> list[str]:
     >>> show_numbers(14.2, 12.0), show_numbers(12.000000000000002, 12.0)
     (['14.2', '12'], ['12.000000000000002', '12'])
     """
-    texts = [_short(value) for value in numbers]
+    texts = [f"{value:.6g}" for value in numbers]
+    if len(set(texts)) == len(texts):
+        return texts
     known = {value: text for value, text in zip(numbers, texts, strict=True) if value == value}  # noqa: PLR0124 - not NaN
     if len(set(known.values())) < len(known):
         return [print_number(value) for value in numbers]

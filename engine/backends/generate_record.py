@@ -15,7 +15,7 @@ import msgspec
 
 from engine.backends.decision import ID_DIGITS, Written, gap_record, self_evident, setters, show_numbers, to_json
 from engine.backends.facts import DECISIONS, Gap
-from engine.backends.generate import WORD, Expressions, Fired, group_argument
+from engine.backends.generate import WORD, Also, Expressions, group_argument
 from engine.backends.intake import NAN, NEVER, finite
 from engine.backends.source import function_from
 from engine.language import model
@@ -26,7 +26,7 @@ from engine.language.rulebook import Rulebook
 from engine.language.types import FlagType, NumberType, TextType, Type
 
 RecordFunction = Callable[..., Written]
-"""(now, symbol, intent_id, refs, one observation a group, the policy's results) to what was written.
+"""(now, symbol, intent_id, refs, observations of the groups, the policy's results) to what was written.
 
 `refs` is the text of the groups' ids where the record refers to groups journaled before, and "" where it holds facts.
 """
@@ -38,14 +38,14 @@ def record_function(rulebook: Rulebook, policy: Policy, binding: Binding, *, wit
         "nan": NAN,
         "never": NEVER,
         "encode": msgspec.json.Encoder().encode,
-        "quote": to_json,
         "sha256": hashlib.sha256,
         "gap": _gap,
         "gappy": _gappy,
-        "written": Written,
+        "Written": Written,
+        "tuple_new": tuple.__new__,  # half the time of a named tuple's own
         "show": show_numbers,
         "finite": finite,
-        **{f"_ids_{step.ruleset}": Fired(step.rules) for step in policy.steps if step.hit == "veto"},
+        "also": Also(rule for step in policy.steps if step.hit == "veto" for rule in step.rules),
         "stale": Missing.STALE.value,
         "invalid": Missing.INVALID.value,
     }
@@ -95,7 +95,9 @@ class _RecordGenerator(Expressions):
     def source(self, *, with_facts: bool) -> str:
         policy = self._policy
         groups = [group_argument(group) for group in policy.groups]
-        self._emit(0, f"def record(now, symbol, intent_id, refs, {', '.join(groups)}, results):")
+        self._emit(0, "def record(now, symbol, intent_id, refs, observations, results):")
+        if groups:
+            self._emit(1, f"{', '.join(groups)}, = observations")
         names = [self.names[name] for name in policy.types()]
         fired = [f"fired_{step.ruleset}" for step in policy.steps]
         self._emit(1, f"{', '.join([*names, *fired])}, = results")
@@ -127,7 +129,7 @@ class _RecordGenerator(Expressions):
         self._emit(1, f"at, {', '.join(names)}, gone = {argument}")
         tests = self._untimely(group)
         if tests:
-            self._emit(1, f"if at != never and ({' or '.join(tests)}):")
+            self._emit(1, f"if ({' or '.join(tests)}) and at != never:")
             # The future is looked at first, as in facts.untimely.
             cause = {1: "stale" if group.max_age else "invalid", 2: f"invalid if {tests[-1]} else stale"}[len(tests)]
             self._emit(2, f"cause = {cause}")
@@ -174,7 +176,7 @@ class _RecordGenerator(Expressions):
             case FlagType():
                 return f'{{"true" if {python} else "false"}}'
             case TextType():
-                return f"{{quote({python})}}"
+                return f"{{encode({python}).decode()}}"
             case _:
                 return f'"{{{python}}}"'
 
@@ -301,16 +303,15 @@ class _RecordGenerator(Expressions):
             case FlagType():
                 value = f'("true" if {python} else "false")'
             case _:
-                value = f"quote({python})"
+                value = f"encode({python}).decode()"
         return f'{{{value} if {python} == {python} else gap("{name}", lost)}}'
 
     def _note_gaps(self, depth: int, leaves: tuple[Leaf, ...]) -> None:
-        for leaf in leaves:
-            for part in self._refs(leaf.written.expression):
-                if isinstance(part, model.FactRef):
-                    python = self.names[part.name]
-                    shown = f"f'{part.name} ({{lost[\"{part.name}\"]}})'"
-                    self._emit(depth, f"if {python} != {python}: gaps[{shown}] = None")
+        refs = (part for leaf in leaves for part in self._refs(leaf.written.expression))
+        for name in dict.fromkeys(part.name for part in refs if isinstance(part, model.FactRef)):
+            python = self.names[name]
+            shown = f"f'{name} ({{lost[\"{name}\"]}})'"
+            self._emit(depth, f"if {python} != {python}: gaps[{shown}] = None")
 
     def _leaf_text(self, depth: int, leaf: Leaf, prefix: str) -> str:
         """Emit what the leaf's line of reason needs, and give its template."""
@@ -373,10 +374,12 @@ class _RecordGenerator(Expressions):
         depth = 1
         if self._vetoing():
             self._emit(1, "if why is not None:")
-            self._emit(2, "reason = f'{headline}: {why}'")
-            steps = [step for step in policy.steps if step.hit == "veto"]
-            self._emit(2, f"ids = {' + '.join(f'_ids_{step.ruleset}[fired_{step.ruleset}]' for step in steps)}")
-            self._emit(2, "if len(ids) > 1: reason += '; also ' + ', '.join(ids[1:])")
+            masks, bits = [], 0
+            for step in policy.steps:
+                if step.hit == "veto":
+                    masks.append(f"fired_{step.ruleset} << {bits}" if bits else f"fired_{step.ruleset}")
+                    bits += len(step.rules)
+            self._emit(2, f"reason = f'{{headline}}: {{why}}{{also[{' | '.join(masks)}]}}'")
             self._emit(1, "else:")
             depth = 2
             self._emit(depth, "parts = '; no veto'")
@@ -407,8 +410,8 @@ class _RecordGenerator(Expressions):
     def _assemble(self, *, with_facts: bool) -> None:
         policy, rulebook = self._policy, self._rulebook
         types = policy.types()
-        self._emit(1, "symbol = 'null' if symbol is None else quote(symbol)")
-        self._emit(1, "intent_id = 'null' if intent_id is None else quote(intent_id)")
+        self._emit(1, "symbol = 'null' if symbol is None else encode(symbol).decode()")
+        self._emit(1, "intent_id = 'null' if intent_id is None else encode(intent_id).decode()")
         self._emit(1, "now = encode(now).decode()")
         head = _literal(to_json([policy.name, rulebook.profile, rulebook.version])[:-1])
         went_in = "facts" if with_facts else "refs"
@@ -430,12 +433,12 @@ class _RecordGenerator(Expressions):
         decided = ",".join(f'"{name}":{self._json(name, types[name])}' for name in policy.decides)
         self._emit(
             1,
-            'return written(ident, reason, f\'{{"decision_id":"{ident}","now":{now},'
+            'return tuple_new(Written, (ident, reason, f\'{{"decision_id":"{ident}","now":{now},'
             + fixed
             + ',"symbol":{symbol},"intent_id":{intent_id},"decided":{{'
             + decided
-            + '}},"vetoes":[{vetoes[1:]}],"fired":[{fired[1:]}],"reason":{quote(reason)},'
-            + ('"facts":{facts}}}\')' if with_facts else '"groups":{refs}}}\')'),
+            + '}},"vetoes":[{vetoes[1:]}],"fired":[{fired[1:]}],"reason":{encode(reason).decode()},'
+            + ('"facts":{facts}}}\'))' if with_facts else '"groups":{refs}}}\'))'),
         )
 
 

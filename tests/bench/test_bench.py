@@ -75,7 +75,7 @@ def test_installed_peers_decide_as_the_compiled_policy_does(
     decide.report_peers(report, ours, inputs, rounds=1)
     assert "quality by durable-rules / observed" in [figure.name for figure in report.figures]
     if any(True for _ in installed_peers()):
-        assert "fastest peer from facts / verdict" in [figure.name for figure in report.figures]
+        assert "fastest peer behind Python / verdict" in [figure.name for figure in report.figures]
     assert report.notes
 
 
