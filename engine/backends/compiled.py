@@ -542,6 +542,11 @@ class CompiledDecision(Decision):
         return made
 
     @property
+    def decision_id(self) -> str:
+        """A digest of policy, rulebook, symbol, intent, time, and facts or the ids of groups: 24 hex digits."""
+        return super().decision_id if self.observed is None else self.written().decision_id
+
+    @property
     def moment(self) -> Moment:
         """`now`, `symbol` and `intent_id` it was decided for."""
         return Moment(self._now, self._symbol, self._intent_id)

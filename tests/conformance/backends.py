@@ -125,7 +125,9 @@ class InObserved:
         observed = {group.name: book.observe(group.name, raw_group(group, facts)) for group in groups}
         given = (facts["now"], facts.get("symbol"), observed)
         verdict = book.verdict_observed(policy, *given)
-        answer = answer_of(book.decide_observed(policy, *given))
+        decision = book.decide_observed(policy, *given)
+        assert decision.decision_id == decision.record()["decision_id"]
+        answer = answer_of(decision)
         assert (verdict.values, verdict.vetoes) == (answer.values, answer.vetoes)
         return replace(answer, json=None)  # its record refers to groups by id
 
