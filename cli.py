@@ -33,7 +33,7 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
-from engine.analysis.proofs import QUESTION_TIMEOUT_S
+from engine.analysis.proofs import QUESTION_TIMEOUT_S, QUESTIONS
 from engine.home import InitError, find_cache, find_home, find_logs, init_workspace
 
 if TYPE_CHECKING:
@@ -42,16 +42,20 @@ if TYPE_CHECKING:
     from engine.analysis.check import Proving
     from engine.analysis.diff.report import Diff, FailOn
     from engine.analysis.diff.weigh import Past
+    from engine.analysis.explain import Explanation
+    from engine.analysis.proofs import Question
     from engine.analysis.request import RequestError
     from engine.analysis.tables import BadRow, Row
+    from engine.analysis.why_not.ask import WhyNot
     from engine.analysis.why_not.wish import Wish
     from engine.book import Backend, Book
     from engine.journal.writer import FsyncPolicy
     from engine.language.findings import LoadError
     from engine.language.rulebook import Rulebook
+    from engine.printing import Steps
     from engine.reload.pipeline import Gate
     from engine.reload.requests import Action
-    from engine.routing.sessions.reloading import ReloadOptions
+    from engine.routing.sessions.reloading.options import ReloadOptions
     from engine.routing.sessions.source import MarketSource
     from engine.venues.faults import Faults
     from engine.venues.paper_book import Queue
@@ -337,7 +341,26 @@ def _parse_address(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
+def _parse_questions(text: str) -> tuple[Question, ...]:
+    from engine.analysis.proofs import read_questions
+
+    return read_questions(text)
+
+
+def _parse_seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        raise ValueError(f"`{text}` is no number of seconds") from None
+    if not 0 < seconds <= _LONGEST_S:
+        raise ValueError(f"`{text}` is not between 0 and {_LONGEST_S:,.0f} seconds")
+    return seconds
+
+
 _TIME = _Parsed("time", _parse_time)
+_SECONDS = _Parsed("seconds", _parse_seconds)
+_LONGEST_S = 1e6
+"""More than eleven days; the solver counts milliseconds in 32 bits."""
 _MARKET_OPTIONS = (
     click.argument("files", metavar="[FILES]...", nargs=-1, type=click.Path(exists=True, path_type=Path)),
     click.option(
@@ -438,6 +461,7 @@ class ServerChoice:
     port: int
     token_file: Path | None
     names: tuple[str, ...]
+    proxies: tuple[str, ...]
     log_format: LogFormat
 
     def options(self, session: Session, logs: Path) -> ServeOptions:
@@ -454,6 +478,7 @@ class ServerChoice:
             port=self.port,
             token_file=self.token_file,
             names=self.names,
+            proxies=self.proxies,
             log_format=self.log_format,
             as_json=session.as_json,
         )
@@ -482,7 +507,14 @@ _SERVER_OPTIONS = (
         "names",
         multiple=True,
         metavar="NAME",
-        help="Answer for this host name, too; may be given several times.",
+        help="A host name by which others reach it: needs a token. May be given several times.",
+    ),
+    click.option(
+        "--proxy",
+        "proxies",
+        multiple=True,
+        metavar="ADDRESS",
+        help="A proxy in front, whose X-Forwarded headers are believed: needs a token. May be given several times.",
     ),
     click.option(
         "--log-format",
@@ -504,17 +536,18 @@ def server_options(function: Callable[..., int]) -> Callable[..., int]:
         port: int,
         token_file: Path | None,
         names: tuple[str, ...],
+        proxies: tuple[str, ...],
         log_format: LogFormat,
         **arguments: Any,
     ) -> int:
-        return function(session, server=ServerChoice(host, port, token_file, names, log_format), **arguments)
+        return function(session, server=ServerChoice(host, port, token_file, names, proxies, log_format), **arguments)
 
     for option in reversed(_SERVER_OPTIONS):
         packed = option(packed)
     return packed
 
 
-_OF_A_SERVER = ("host", "port", "token_file", "names", "log_format")
+_OF_A_SERVER = ("host", "port", "token_file", "names", "proxies", "log_format")
 """Options of `run` that only a server has."""
 
 
@@ -538,11 +571,18 @@ def sluice(home: Path | None) -> None:
 
 
 def proving_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`--timeout` and `--no-cache`, for what asks the solver."""
+    """`--timeout`, `--budget` and `--no-cache`, for what asks the solver all there is to ask."""
+    budget = click.option(
+        "--budget",
+        "budget_s",
+        type=_SECONDS,
+        metavar="SECONDS",
+        help="How long all questions may take together; what is not asked in time is undecided.",
+    )
     keep = click.option(
         "--cache/--no-cache", default=True, help="Use answers of before where nothing changed. Default."
     )
-    return solver_timeout(keep(function))
+    return solver_timeout(budget(keep(function)))
 
 
 def solver_timeout(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -550,7 +590,7 @@ def solver_timeout(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
         "--timeout",
         "timeout_s",
-        type=click.FloatRange(min=0, min_open=True),
+        type=_SECONDS,
         default=QUESTION_TIMEOUT_S,
         show_default=True,
         metavar="SECONDS",
@@ -558,11 +598,16 @@ def solver_timeout(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
-def _proving(timeout_s: float, *, cache: bool) -> Proving:
+def _proving(timeout_s: float, budget_s: float | None, *, cache: bool) -> Proving:
     from engine.analysis.check import Proving
+
+    return Proving(timeout_s, find_cache() / "proofs" if cache else None, _proving_steps, budget_s)
+
+
+def _proving_steps(profile: str) -> Steps:
     from engine.printing import Steps
 
-    return Proving(timeout_s, find_cache() / "proofs" if cache else None, Steps("proving", sys.stderr))
+    return Steps(f"proving {profile}", "questions", sys.stderr)
 
 
 @command("check", "Check profiles and everything they depend on.")
@@ -583,6 +628,7 @@ def check(
     style: str | None,
     prove: bool,
     timeout_s: float,
+    budget_s: float | None,
     cache: bool,
     cross: bool,
 ) -> int:
@@ -596,7 +642,9 @@ def check(
 
     if session.as_json and style not in (None, "json"):
         raise click.UsageError(f"--json and --format {style} exclude each other.")
-    report = check_home(session.home, profiles, _proving(timeout_s, cache=cache) if prove else None, cross=cross)
+    report = check_home(
+        session.home, profiles, _proving(timeout_s, budget_s, cache=cache) if prove else None, cross=cross
+    )
     match style or ("json" if session.as_json else "text"):
         case "json":
             session.print_json(check_json(report))
@@ -613,12 +661,28 @@ def check(
 @click.argument("profile", metavar="PROFILE", shell_complete=_complete_profile)
 @click.option("--all", "every", is_flag=True, help="List what holds, too.")
 @click.option("--format", "style", type=click.Choice(["text", "json"]), help="How to print. Default: text.")
+@click.option(
+    "--only",
+    type=_Parsed("questions", _parse_questions),
+    default=",".join(QUESTIONS),
+    metavar="KINDS",
+    help=f"What to ask, with commas between: {', '.join(QUESTIONS)}. Default: everything.",
+)
 @proving_options
-def prove(session: Session, profile: str, every: bool, style: str | None, timeout_s: float, cache: bool) -> int:
+def prove(
+    session: Session,
+    profile: str,
+    every: bool,
+    style: str | None,
+    only: tuple[Question, ...],
+    timeout_s: float,
+    budget_s: float | None,
+    cache: bool,
+) -> int:
     """Prove the invariants of a profile for every input, and look for what it holds and nothing needs.
 
     What does not hold is shown with an input that breaks it, decided by the interpreter. Undecided is not proven. Fails
-    if an invariant is refuted or undecided, or an end is loose.
+    if an invariant is refuted, an end is loose, or anything is undecided.
     """
     from engine.analysis.request import require_extra, require_profile
 
@@ -626,6 +690,7 @@ def prove(session: Session, profile: str, every: bool, style: str | None, timeou
         raise click.UsageError("--json and --format text exclude each other.")
     require_profile(session.home, profile)
     require_extra("z3", "prove")
+    from engine.analysis.proofs.asking import Budget
     from engine.analysis.proofs.findings import findings_of
     from engine.analysis.proofs.pages import print_proofs, proofs_json
     from engine.analysis.proofs.prove import prove as ask
@@ -634,8 +699,16 @@ def prove(session: Session, profile: str, every: bool, style: str | None, timeou
 
     workspace = Workspace(read_files(session.home))
     rulebook = functools.cache(workspace.rulebook)
-    how = _proving(timeout_s, cache=cache)
-    proofs = ask(profile, rulebook, timeout_s=how.timeout_s, cache=how.cache, progress=how.progress)
+    how = _proving(timeout_s, budget_s, cache=cache)
+    proofs = ask(
+        profile,
+        rulebook,
+        only=only,
+        timeout_s=how.timeout_s,
+        budget=Budget(how.budget_s),
+        cache=how.cache,
+        progress=how.progress(profile),
+    )
     if session.as_json or style == "json":
         session.print_json(proofs_json(proofs, rulebook))
         return FINE if proofs.clean else FOUND
@@ -704,8 +777,10 @@ def decide(session: Session, profile: str, policy: str, backend: str, facts: str
     "--why-not",
     "wish",
     metavar="WISH",
-    help="Also say the smallest change that gives another decision: route=maker, offset_bps<=2.",
+    help="Instead say the smallest change that gives another decision: route=maker, offset_bps<=2.",
 )
+@click.option("--trace", is_flag=True, help="With --why-not: the explanation too, below the answer.")
+@solver_timeout
 @logs_option
 @click.argument("facts", metavar="[FACTS]", type=click.Path(), required=False)
 def explain(
@@ -714,6 +789,8 @@ def explain(
     policy: str,
     decision_id: str | None,
     wish: str | None,
+    trace: bool,
+    timeout_s: float,
     logs: Path | None,
     facts: str | None,
 ) -> int:
@@ -722,16 +799,19 @@ def explain(
     On FACTS, which are what `decide` takes; several rows give several explanations, each under its place. Or, with
     --decision, one of the journal, under the rulebook version that it was made with. Each rule is matched, not matched,
     unknown (and then matched or skipped, as it says), or not reached.
+
+    With --why-not, what would have to be otherwise is what is shown; --timeout is for changes of facts, and again for
+    changes of the profile. --json has both, the explanation and the answer.
     """
     from engine.analysis.explain import explain as explain_facts
     from engine.analysis.explain import explanation_json
-    from engine.analysis.pages import print_explanation
     from engine.analysis.tables import read_facts
 
     if decision_id is not None:
         if facts is not None:
             raise click.UsageError("FACTS and --decision exclude each other.")
-        return _explain_journaled(session, decision_id, profile, wish, _logs(session, logs))
+        wished = _Wished(wish, trace, timeout_s, session.home)
+        return _explain_journaled(session, decision_id, profile, wished, _logs(session, logs))
     if profile is None or facts is None:
         ctx = click.get_current_context()
         missing = next(param for param in ctx.command.params if param.name == ("facts" if profile else "profile"))
@@ -742,60 +822,85 @@ def explain(
     first, second = next(rows, None), next(rows, None)
     several = second is not None
     console = session.console()
-    wished = _Wished.read(book, policy, wish)
+    wished = _Wished(wish, trace, timeout_s, session.home)
+    asked = wished.of(book, policy)
 
     def show(row: Row) -> None:
         explanation = explain_facts(book, policy, row.facts)
         if session.as_json:
             number = {"row": int(row.place.rpartition(":")[2])} if several else {}
-            shown = {**number, **explanation_json(explanation), **wished.json(book, policy, row.facts)}
+            shown = {**number, **explanation_json(explanation), **asked.json(row.facts)}
             click.echo(json.dumps(shown, allow_nan=False))
         else:
-            print_explanation(console, explanation, row.place if several else "")
-            wished.print(console, book, policy, row.facts)
+            asked.print(console, explanation, row.facts, row.place if several else "")
 
     return _for_each(chain([row for row in (first, second) if row is not None], rows), show, several=several)
 
 
 @dataclass(frozen=True)
 class _Wished:
-    """What `--why-not` asks, if it was given."""
+    """What `--why-not` asks, if it was given, and how."""
 
-    wish: Wish | None
+    wish: str | None
+    trace: bool
+    timeout_s: float
+    home: Path
 
-    @classmethod
-    def read(cls, book: Book, policy: str, text: str | None) -> _Wished:
-        if text is None:
-            return cls(None)
+    def of(self, book: Book, policy: str) -> _Asked:
+        """The same of a policy."""
+        if self.wish is None:
+            return _Asked(None, self, book, policy)
         from engine.analysis.request import require_extra
 
         require_extra("z3", "prove")
         from engine.analysis.why_not.wish import read_wish
 
-        return cls(read_wish(book.policy(policy), text))
+        return _Asked(read_wish(book.policy(policy), self.wish), self, book, policy)
 
-    def json(self, book: Book, policy: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+
+@dataclass(frozen=True)
+class _Asked:
+    """A wish for a policy of a book; none asks nothing, and leaves explanations as they are."""
+
+    wish: Wish | None
+    how: _Wished
+    book: Book
+    policy: str
+
+    def json(self, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """What an explanation's object has besides."""
         if self.wish is None:
             return {}
-        from engine.analysis.why_not.ask import why_not
         from engine.analysis.why_not.pages import why_not_json
 
-        return {"why_not": why_not_json(why_not(book, policy, facts, self.wish))}
+        return {"why_not": why_not_json(self._answer(self.wish, facts))}
 
-    def print(self, console: Console, book: Book, policy: str, facts: Mapping[str, Any]) -> None:
+    def print(self, console: Console, explanation: Explanation, facts: Mapping[str, Any], title: str = "") -> None:
+        """The answer, and the explanation where it is wanted; without a wish the explanation."""
+        from engine.analysis.pages import print_explanation
+
         if self.wish is None:
+            print_explanation(console, explanation, title)
             return
-        from engine.analysis.why_not.ask import why_not
         from engine.analysis.why_not.pages import print_why_not
 
-        print_why_not(console, why_not(book, policy, facts, self.wish), book.profile)
+        answer = self._answer(self.wish, facts)
+        print_why_not(console, answer, explanation.decision.reason, self.book.profile, title)
+        if self.how.trace:
+            console.print()
+            print_explanation(console, explanation)
+
+    def _answer(self, wish: Wish, facts: Mapping[str, Any]) -> WhyNot:
+        from engine.analysis.why_not.ask import rulebooks_of, why_not
+
+        others = rulebooks_of(self.how.home)
+        return why_not(self.book, self.policy, facts, wish, timeout_s=self.how.timeout_s, others=others)
 
 
-def _explain_journaled(session: Session, decision_id: str, profile: str | None, wish: str | None, logs: Path) -> int:
+def _explain_journaled(session: Session, decision_id: str, profile: str | None, wished: _Wished, logs: Path) -> int:
     """Explain a decision that was made; one that would be another today is a finding."""
     from engine.analysis.explain import explain as explain_facts
     from engine.analysis.explain import explanation_json
-    from engine.analysis.pages import print_explanation
     from engine.analysis.request import RequestError
     from engine.journal.events import Decided
     from engine.journal.reader import read
@@ -807,16 +912,14 @@ def _explain_journaled(session: Session, decision_id: str, profile: str | None, 
     if profile not in (None, kept.book.profile):
         raise RequestError(f"it was decided under the profile `{kept.book.profile}`, not `{profile}`", "leave out -p")
     explanation = explain_facts(kept.book, event.policy, kept.facts)
-    wished = _Wished.read(kept.book, event.policy, wish)
+    asked = wished.of(kept.book, event.policy)
     if session.as_json:
         shown = {"differs": list(kept.differs), **explanation_json(explanation)}
-        click.echo(json.dumps({**shown, **wished.json(kept.book, event.policy, kept.facts)}, allow_nan=False))
+        click.echo(json.dumps({**shown, **asked.json(kept.facts)}, allow_nan=False))
     else:
         if kept.warning:
             click.echo(f"warning: {kept.warning}", err=True)
-        console = session.console()
-        print_explanation(console, explanation, kept.title)
-        wished.print(console, kept.book, event.policy, kept.facts)
+        asked.print(session.console(), explanation, kept.facts, kept.title)
     return FOUND if kept.differs else FINE
 
 
@@ -945,7 +1048,7 @@ def _with_behaviour(found: Diff, policies: tuple[str, ...], history: tuple[Path,
 
     rulebooks = found.a.rulebook, found.b.rulebook
     asked = behaviour(
-        *rulebooks, policies=policies or None, timeout_s=timeout_s, progress=Steps("comparing", sys.stderr)
+        *rulebooks, policies=policies or None, timeout_s=timeout_s, progress=Steps("comparing", "decisions", sys.stderr)
     )
     if history:
         asked = weigh(asked, *rulebooks, chain.from_iterable(_past(path, rulebooks[0]) for path in history))
@@ -1056,7 +1159,7 @@ def _reload(
         return None
     from engine.analysis.request import require_extra
     from engine.reload.keys import public_keys
-    from engine.routing.sessions.reloading import ReloadOptions
+    from engine.routing.sessions.reloading.options import ReloadOptions
 
     require_extra("watchfiles", "live")
     if gate == "proofs":
@@ -1839,7 +1942,7 @@ def build_bundle(
     if session.as_json:
         session.print_json({"file": str(output), **bundle_json(parse(made))})
     else:
-        click.echo("\n".join([f"{output}: {len(made) / 1024:.0f} KiB", *bundle_lines(parse(made))]))
+        click.echo("\n".join([f"{output}: {len(made) / 1024:.0f} KiB", *bundle_lines(parse(made), is_ours=True)]))
     return FINE
 
 

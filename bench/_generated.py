@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 RULES_A_SET = 50
 PROFILE = "generated"
@@ -142,6 +143,83 @@ class _Set:
                 if number % 3 == 0:
                     yield f"        - fill_ratio_{group} is missing and latency_ms_{group} >= $latency_{number % 4}"
         yield f"    why: line {number} of what experience with venue {group} has taught"
+
+
+def write_sums_home(home: Path, rules: int) -> Path:
+    """Write a home with one policy of that many rules whose conditions are sums and products of facts.
+
+    One rule set of each hit policy; facts and bounds are drawn, so some rules leave nothing for others.
+    """
+    if rules % len(_SUM_HITS):
+        message = f"{rules} rules are no multiple of {len(_SUM_HITS)}"
+        raise ValueError(message)
+    for folder in ("rules", "policies", "profiles"):
+        (home / folder).mkdir(parents=True, exist_ok=True)
+    chance = Random(rules)
+    sets = [_SumSet(number, hit, rules // len(_SUM_HITS), chance) for number, hit in enumerate(_SUM_HITS)]
+    for made in sets:
+        _write(home / "rules" / f"{made.name}.yaml", made.document())
+    facts = [f"      x{number}: {{type: number, min: -100, max: 100, doc: a flow}}" for number in range(_FLOWS)]
+    head = [
+        "doc: Flows that are added up.",
+        "params:",
+        "  ahead_s: {type: number, unit: s, min: 0, max: 60, doc: slack}",
+    ]
+    venue = ["max_ahead_s: $ahead_s", "groups:", "  flows:", "    doc: What goes in and out.", "    facts:", *facts]
+    state = "      state: {type: choice, of: [calm, busy, wild], doc: how it goes}"
+    _write(home / "policies" / "facts.yaml", iter([*head, *venue, state]))
+    steps = [f"steps: [{', '.join(made.name for made in sets)}]", f"decides: [{', '.join(made.out for made in sets)}]"]
+    policy = [f"policy: {POLICY}", "doc: Everything about flows.", "reads: [flows]", *steps]
+    _write(home / "policies" / f"{POLICY}.yaml", iter([*policy, f"reason: [{sets[0].out}]"]))
+    values = [f"  {made.name}.{name}: {value}" for made in sets for name, value in made.values.items()]
+    profile = [f"profile: {PROFILE}", "doc: Bounds of flows.", f"policies: [{POLICY}]", "values:", "  facts.ahead_s: 5"]
+    _write(home / "profiles" / f"{PROFILE}.yaml", iter([*profile, *values]))
+    return home
+
+
+_FLOWS = 8
+_SUM_HITS = ("first", "each", "veto")
+
+
+class _SumSet:
+    """One rule set over sums and products."""
+
+    def __init__(self, number: int, hit: str, rules: int, chance: Random) -> None:
+        self.name, self.out, self._hit = f"flow_{number}", f"out_{number}", hit
+        self.values: dict[str, float] = {}
+        self._rules = [line for rule in range(rules) for line in self._rule(rule, rules, chance)]
+
+    def _rule(self, rule: int, rules: int, chance: Random) -> Iterator[str]:
+        yield f"  - id: rule_{rule}"
+        if not (self._hit == "first" and rule == rules - 1):
+            a, b, c = (f"x{number}" for number in chance.sample(range(_FLOWS), 3))
+            self.values |= {f"p{rule}": round(chance.uniform(60, 99), 2), f"q{rule}": round(chance.uniform(60, 99), 2)}
+            both = f"{a} * {b} > $p{rule} * $q{rule}" if rule % 10 == 9 else f"{a} + {b} > $p{rule}"
+            state = chance.choice(["", f" and state == {chance.choice(['calm', 'busy', 'wild'])}"])
+            yield f"    when: {both} and {c} < $q{rule}{state}"
+        match self._hit:
+            case "first":
+                yield f"    set: {{{self.out}: {chance.choice(_TIERS)}}}"
+            case "each":
+                yield f"    add: {{{self.out}: {chance.choice(['1', '-1'])}}}"
+        yield f"    why: flow {rule} says so"
+
+    def document(self) -> Iterator[str]:
+        """The lines of its file."""
+        yield from (f"ruleset: {self.name}", "doc: What flows come to.", f"hit: {self._hit}", "sets:")
+        match self._hit:
+            case "first":
+                yield f"  {self.out}: {{type: choice, of: [{', '.join(_TIERS)}], ordered: true, doc: the tier}}"
+                yield "unknown: skip"
+            case "each":
+                yield f"  {self.out}: {{type: number, min: -100, max: 100, doc: how much}}"
+                yield from (f"start: {{{self.out}: 0}}", "unknown: skip")
+            case _:
+                yield f"  {self.out}: {{type: flag, doc: nothing objects}}"
+        yield "params:"
+        yield from (f"  {name}: {{type: number, min: 0, max: 100, doc: a bound}}" for name in self.values)
+        yield "rules:"
+        yield from self._rules
 
 
 _TIERS = ("broken", "degraded", "ok", "good")

@@ -1,11 +1,11 @@
 """What a decision costs over HTTP: `POST /v1/decide` on a socket of this machine, as `sluice serve` answers it.
 
 The server is a process of its own on one core, with everything that is in front of a decision there: the guard, the
-limits, metrics, the JSON in and out. The client is this process, on another core where there is one: a few connections
-that are kept open, each of which sends its next request when it has its answer. The facts are those of `bench/decide`,
-about 2 kB each; answers hold the whole record. Rates and latencies are those of the clock on the wall in the round that
-was best: whatever else runs on the machine only ever makes them worse. Beside them stands what the server's processor
-time alone would allow, the median of the rounds.
+limits, metrics, the JSON in and out, and the pages beside it. The client is this process, on another core where there
+is one: a few connections that are kept open, each of which sends its next request when it has its answer. The facts are
+those of `bench/decide`, no two alike, about 2 kB each; answers hold the whole record. Rates and latencies are those of
+the clock on the wall in the round that was best: whatever else runs on the machine only ever makes them worse. Beside
+them stands what the server's processor time alone would allow, the median of the rounds.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from bench._measure import Reach, Report, run
 from engine.book import load as load_book
 from engine.home import shipped_home
 from engine.web.access import access_to
+from engine.web.pages.mount import mount
 from engine.web.server import Listening, Settings, Web
 from engine.web.sources import JournalSource
 
@@ -120,7 +121,9 @@ def _serve(pipe: Connection, logs: str, cpu: int | None) -> None:
     book = load_book("prod", shipped_home()).warm()
     folder = Path(logs)
     access = access_to("127.0.0.1", None, {})
-    listening = Listening(Web(book, folder, JournalSource(folder / "journal"), access, Settings(port=0)))
+    web = Web(book, folder, JournalSource(folder / "journal"), access, Settings(port=0))
+    mount(web, shipped_home(), folder)
+    listening = Listening(web)
     listening.start()
     pipe.send(int(listening.url.rpartition(":")[2]))
     while pipe.recv():

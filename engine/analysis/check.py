@@ -64,7 +64,10 @@ class Proving:
     """For one question."""
     cache: Path | None
     """A folder for answers."""
-    progress: Progress
+    progress: Callable[[str], Progress]
+    """Shows how far the proofs of a profile are."""
+    budget_s: float | None = None
+    """For all questions about all profiles together; None: as long as it takes."""
 
 
 def check_home(
@@ -125,15 +128,22 @@ def _prove(
         help_text = "install the solver: pip install 'sluice-router[prove]', or leave proofs out with --no-prove"
         keep([Finding("proofs.missing", Severity.NOTE, where, "the invariants were not proven", help_text)])
         return {}
+    from engine.analysis.proofs.asking import Budget  # noqa: PLC0415 - the extra `prove`
     from engine.analysis.proofs.findings import findings_of  # noqa: PLC0415 - the extra `prove`
     from engine.analysis.proofs.prove import prove  # noqa: PLC0415 - the extra `prove`
 
     rulebook = cache(workspace.rulebook)
     asked: dict[str, Proofs] = {}
+    budget = Budget(proving.budget_s)
     for name in names:
         try:
             asked[name] = prove(
-                name, rulebook, timeout_s=proving.timeout_s, cache=proving.cache, progress=proving.progress
+                name,
+                rulebook,
+                timeout_s=proving.timeout_s,
+                budget=budget,
+                cache=proving.cache,
+                progress=proving.progress(name),
             )
         except LoadError as error:  # of a profile that an invariant compares this one with
             keep(error.findings)

@@ -63,13 +63,15 @@ def describe_profile(profile: ProfileSummary) -> str:
 
 
 def describe_proofs(proofs: Proofs) -> str:
-    """One line: how many invariants hold, and how many questions about loose ends there were."""
+    """One line: how many invariants hold, and how many questions about loose ends there were, of what was asked."""
     counts = proofs.counts
-    said = [f"{counted(counts['proven'], 'invariant')} proven"]
+    said = [f"{counted(counts['proven'], 'invariant')} proven"] if "invariants" in proofs.only else []
     said += [f"{count} {status}" for status, count in counts.items() if count and status != "proven"]
     if proofs.lint_asked:
         ends = counted(len(proofs.loose), "loose end") if proofs.loose else "no loose end"
         said.append(f"{ends} in {counted(proofs.lint_asked, 'question')}")
+    if proofs.lint_undecided:
+        said.append(f"{len(proofs.lint_undecided)} of them undecided")
     return ", ".join(said)
 
 

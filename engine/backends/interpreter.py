@@ -139,14 +139,15 @@ def _apply_each(step: Step, matched: list[Rule], env: Environment) -> dict[str, 
         running[name] = value
     for rule in matched:
         for effect in rule.effects:
-            running[effect.name] = _applied(effect, running[effect.name], _known(effect, env))
+            running[effect.name] = applied(effect, running[effect.name], _known(effect, env))
     for name, kind in step.sets:
         if isinstance(kind, NumberType):
             running[name] = at_most(at_least(number(running[name]), kind.min), kind.max)
     return running
 
 
-def _applied(effect: Effect, running: Value, value: Value) -> Value:
+def applied(effect: Effect, running: Value, value: Value) -> Value:
+    """A running value after an effect of an `each` set, given what the effect's expression comes to."""
     match effect.kind:
         case "set":
             return value

@@ -224,7 +224,8 @@ class Follower:
         self._file: DayFile | None = None
         self._inode = 0
         self._offset = 0
-        self._line = 0
+        self._line: int | None = 0
+        """Lines before the offset; None where nobody needed to know: a day may have gigabytes in front of it."""
         self._find(after_seq)
 
     def unread_bytes(self) -> int:
@@ -266,7 +267,7 @@ class Follower:
                 for offset, line in lines_backwards(stream):
                     if line.endswith(b"\n") and (after_seq is None or 0 < seq_in(line) <= after_seq):
                         self._go_to(file, offset + len(line))
-                        self._line = _line_number(stream, self._offset) - 1
+                        self._line = None
                         return
             self._go_to(file, 0)
 
@@ -285,10 +286,13 @@ class Follower:
                 if not line.endswith(b"\n"):
                     return  # the writer is not done with it
                 self._offset += len(line)
-                self._line += 1
+                if self._line is not None:
+                    self._line += 1
                 try:
                     event = _event(line, self._wanted)
                 except BadLineError as error:
+                    if self._line is None:
+                        self._line = _line_number(stream, self._offset) - 1
                     raise JournalError(file.path, self._line, error.message, error.help) from None
                 if event is not None:
                     yield event

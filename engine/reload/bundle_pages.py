@@ -11,8 +11,8 @@ from engine.printing import counted, printable
 from engine.reload.bundle import Bundle, Verified
 
 
-def bundle_lines(bundle: Bundle) -> list[str]:
-    """A bundle as lines of `name  value`."""
+def bundle_lines(bundle: Bundle, *, is_ours: bool = False) -> list[str]:
+    """A bundle as lines of `name  value`; `is_ours` where it was just built, else nobody knows who signed it."""
     manifest, origin = bundle.manifest, bundle.manifest.provenance
     revision = origin.revision or "none"
     if origin.clean is False:
@@ -30,9 +30,16 @@ def bundle_lines(bundle: Bundle) -> list[str]:
         "check": f"{counted(origin.check.warnings, 'warning')}, {counted(origin.check.notes, 'note')}",
         "proofs": proved,
         "content": f"{counted(len(bundle.content), 'file')}, {size / 1024:.0f} KiB",
-        "signed": "no" if bundle.signature is None else f"by the key {bundle.signature.key}",
+        "signed": _signed(bundle, is_ours=is_ours),
     }
     return [f"{name:<9} {printable(value)}" for name, value in rows.items()]
+
+
+def _signed(bundle: Bundle, *, is_ours: bool) -> str:
+    if bundle.signature is None:
+        return "no"
+    by = f"by the key {bundle.signature.key}"
+    return by if is_ours else f"{by}, it says: `sluice bundle verify` tells"
 
 
 def bundle_json(bundle: Bundle) -> dict[str, Any]:

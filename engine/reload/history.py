@@ -9,9 +9,11 @@ has cut off is passed over, and the next one begins anew.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -43,6 +45,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     origin: str = ""
     sequence: int | None = None
     """Of its bundle."""
+    journal_seq: int | None = None
+    """How far the journal was by then; None where nobody said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,18 +97,20 @@ class History:
             reason = (error.strerror or str(error)).lower()
             raise ReloadError(f"`{self.path}` cannot be read: {reason}", "check its permissions") from error
         found = [entry for line in lines if line and (entry := _entry(line)) is not None]
+        # A line that was written after all, though the disk said otherwise, is there twice.
+        found = [entry for entry, _ in groupby(found)]
         return [entry for entry in found if profile is None or entry.profile == profile]
 
     def spans(self, profile: str | None = None, journal: Iterable[Event] | None = None) -> list[Span]:
         """The spans, oldest first; with the events of a journal each says how many decisions were made in it."""
-        entries = self.entries(profile)
+        entries = self.entries()
+        counts = _counted(entries, journal) if journal is not None else {}
+        mine = [(number, entry) for number, entry in enumerate(entries) if profile in (None, entry.profile)]
         # What a session began with says nothing of when the one before it was killed.
-        ends = [None if entry.how in _BEGINNINGS else entry.at_ms for entry in entries[1:]]
-        ends += [None] if entries else []
-        counts = _counted(entries, journal) if journal is not None else None
+        ends = [None if entry.how in _BEGINNINGS else entry.at_ms for _, entry in mine[1:]]
         return [
-            Span(entry, end, counts.get(number) if counts is not None else None)
-            for number, (entry, end) in enumerate(zip(entries, ends, strict=True))
+            Span(entry, end, counts.get(number))
+            for (number, entry), end in zip_longest(mine, ends)
             if entry.how != "stop"
         ]
 
@@ -142,31 +148,55 @@ _version = msgspec.json.Decoder(_Version)
 COUNTED = (Decided, RulebookLoaded, SessionStarted)
 """The events that `History.spans` counts by."""
 
+RELOADS = "reload_gate"
+"""The setting that only a session has which writes a history."""
+
+
+@dataclass(slots=True)
+class _Reign:
+    """A time over which a journal says that one rulebook decided."""
+
+    version: str
+    begun_seq: int
+    is_listed: bool
+    """Whether its session writes a history."""
+    decisions: int = 0
+
+    def is_of(self, entry: Entry, until_seq: float) -> bool:
+        """Whether an entry was written in this time."""
+        seq = entry.journal_seq
+        fits = seq is not None and self.begun_seq <= seq < until_seq
+        return fits and entry.how != "stop" and entry.version == self.version
+
 
 def _counted(entries: Sequence[Entry], journal: Iterable[Event]) -> dict[int, int]:
-    """How many decisions each entry's rulebook made, by the order of what began: a journal's time is its market's.
+    """How many decisions each entry's rulebook made, by the entry's place.
 
-    A journal may begin after the history does, so both are laid beside each other from their ends.
+    Both are laid beside each other from their ends, since a journal may begin later than the history does, or anew. A
+    journal's time is its market's, so an entry is known by how far the journal was. What a session decided that writes
+    no history, or whose line a full disk did not take, is counted nowhere.
     """
-    parts: list[tuple[str, int]] = []
-    for event in journal:
-        if isinstance(event, Decided):
-            version, made = parts[-1] if parts else ("", 0)
-            # A candidate that decides for some symbols is in force for none of the others: it is counted nowhere.
-            if parts and _version.decode(event.record).rulebook == version:
-                parts[-1] = (version, made + 1)
-        elif isinstance(event, RulebookLoaded | SessionStarted):
-            parts.append((event.rulebook, 0))
     counts: dict[int, int] = {}
-    number = len(entries)
-    for version, made in reversed(parts):
-        number -= 1
-        while number >= 0 and (entries[number].how == "stop" or entries[number].version != version):
-            number -= 1
-        if number < 0:
-            break
-        counts[number] = made
+    rest, until_seq = len(entries), math.inf
+    for reign in reversed(_reigns(journal)):
+        places = reversed(range(rest)) if reign.is_listed else ()
+        found = next((number for number in places if reign.is_of(entries[number], until_seq)), None)
+        until_seq = reign.begun_seq
+        if found is not None:
+            counts[found], rest = reign.decisions, found
     return counts
+
+
+def _reigns(journal: Iterable[Event]) -> list[_Reign]:
+    reigns: list[_Reign] = []
+    for event in journal:
+        if isinstance(event, RulebookLoaded | SessionStarted):
+            is_listed = isinstance(event, RulebookLoaded) or RELOADS in event.settings
+            reigns.append(_Reign(event.rulebook, event.seq, is_listed))
+        # A candidate that decides for some symbols is in force for none of the others: it is counted nowhere.
+        elif isinstance(event, Decided) and reigns and _version.decode(event.record).rulebook == reigns[-1].version:
+            reigns[-1].decisions += 1
+    return reigns
 
 
 def _entry(line: bytes) -> Entry | None:

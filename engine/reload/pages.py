@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from rich.console import Console
 from rich.text import Text
 
-from engine.printing import counted, print_wrapped, printable
+from engine.printing import ago, counted, print_wrapped, printable
 from engine.reload.history import Span
 from engine.reload.status import CandidateStatus, Status, is_running
 
@@ -22,19 +22,23 @@ def print_status(console: Console, status: Status, now_ms: int) -> None:
     head = Text.assemble((status.profile, "bold"), f" {status.version} {'decides' if runs else 'decided last'}")
     console.print(head)
     if not runs:
-        told = "without a word" if status.ended_ms is None else _ago(now_ms - status.ended_ms)
+        told = "without a word" if status.ended_ms is None else ago((now_ms - status.ended_ms) / 1000)
         _line(console, "ended", f"no session runs: process {status.process} ended {told}", "bold yellow")
-    _line(console, "since", f"{_time(status.since_ms)} ({_ago(now_ms - status.since_ms)}){_by(status.who)}")
+    how = f": {status.how}" if status.how else ""
+    since = f"{_time(status.since_ms)} UTC ({ago((now_ms - status.since_ms) / 1000)}){how}"
+    _line(console, "since", f"{since}{_by(status.who)}")
     _line(console, "from", _origin(status, now_ms))
     if status.last_good:
         text = "the files were refused at the start: this is the last good rulebook"
         _line(console, "WARNING", text, "bold red")
     if status.watching:
         _line(console, "WARNING", f"changes may go unnoticed: {status.watching}", "bold yellow")
+    if status.unwritten:
+        _line(console, "WARNING", f"a later start will not know all of this: {status.unwritten}", "bold yellow")
     attempt = status.attempt
     if attempt is not None:
         style = "bold red" if attempt.verdict == "refused" else ""
-        when = f"{attempt.verdict} {_ago(now_ms - attempt.at_ms)}"
+        when = f"{attempt.verdict} {ago((now_ms - attempt.at_ms) / 1000)}"
         # The line of a refusal is its first finding, which follows in full.
         _line(console, "last change", when if attempt.findings else f"{when}: {attempt.line}", style)
         for finding in attempt.findings:
@@ -72,7 +76,7 @@ def _print_candidate(console: Console, candidate: CandidateStatus) -> None:
 
 
 def print_history(console: Console, spans: Sequence[Span], profile: str | None, *, runs: bool = True) -> None:
-    """One line a span, newest last. `runs`: whether a session still decides by the last one."""
+    """Two lines a span, newest last, in UTC. `runs`: whether a session still decides by the last one."""
     if not spans:
         console.print(Text(f"no rulebook {f'of {profile} ' if profile else ''}ran here yet"))
         return
@@ -80,14 +84,14 @@ def print_history(console: Console, spans: Sequence[Span], profile: str | None, 
         entry = span.entry
         open_end = "now" if runs and span is spans[-1] else "it was killed"
         until = _time(span.until_ms) if span.until_ms is not None else open_end
-        made = f", {counted(span.decisions, 'decision')}" if span.decisions is not None else ""
         head = Text.assemble(
             f"{_time(entry.at_ms)} to {until:<{_TIME}}  ",
             (f"{entry.profile} {entry.version}", "bold"),
-            f"  {entry.how}{made}",
+            f"  {entry.how}",
         )
         print_wrapped(console, head, hanging=4)
-        told = f"{entry.changed or _BEGAN.get(entry.how, 'as it was')}{_by(entry.who)}"
+        made = f"; {counted(span.decisions, 'decision')}" if span.decisions is not None else ""
+        told = f"{entry.changed or _BEGAN.get(entry.how, 'as it was')}{_by(entry.who)}{made}"
         print_wrapped(console, Text(f"    {printable(told)}", "dim"), hanging=6)
 
 
@@ -96,7 +100,7 @@ def _origin(status: Status, now_ms: int) -> str:
     if status.sequence is not None:
         text += f", bundle {status.sequence}"
     if status.confirmed_ms is not None:
-        text += f", confirmed {_ago(now_ms - status.confirmed_ms)}"
+        text += f", confirmed {ago((now_ms - status.confirmed_ms) / 1000)}"
     return text
 
 
@@ -110,16 +114,3 @@ def _by(who: str) -> str:
 
 def _time(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _ago(elapsed_ms: int) -> str:
-    """A time that has passed, in its largest whole unit.
-
-    >>> _ago(90_000), _ago(400)
-    ('1 min ago', '0 s ago')
-    """
-    seconds = max(0, elapsed_ms) // 1000
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds // size} {unit} ago"
-    return f"{seconds} s ago"

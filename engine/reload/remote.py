@@ -82,7 +82,7 @@ class BusyError(UnreadableBundleError):
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """A verified bundle that is not what came last. Say `taken` once the pipeline has decided on it."""
+    """A verified bundle that is not what came last. Say `taken` once the pipeline has decided on it, or `put_off`."""
 
     verified: Verified
     tag: str | None
@@ -159,9 +159,10 @@ class Remote:
             self._failures += 1
             self._retry_after_s = error.retry_after_s if isinstance(error, BusyError) else 0.0
             return Failed(error, self._failures)
-        self._failures, self._retry_after_s = 0, 0.0
+        self._retry_after_s = 0.0
         if fetched is None or verified is None or verified.bundle.digest == self._digest:
             self._tag = fetched.tag if fetched is not None else self._tag
+            self._failures = 0
             self.confirmed_ms = self._now_ms()
             return Same()
         return Arrived(verified, fetched.tag)
@@ -176,11 +177,11 @@ class Remote:
         """Say what the pipeline made of a bundle; one that runs is remembered, with its sequence.
 
         Raises:
-            ReloadError: where that cannot be written: then an older bundle could come back after a restart.
+            ReloadError: where that cannot be written: then an older bundle could come back after a restart, so this
+                one is asked for again, as with `put_off`.
 
         """
         bundle, rulebook = arrived.verified.bundle, arrived.verified.rulebook
-        self._tag, self._digest = arrived.tag, bundle.digest
         self.confirmed_ms = self._now_ms()
         if accepted:
             good = GoodRulebook(
@@ -191,7 +192,16 @@ class Remote:
                 sequence=bundle.manifest.sequence,
                 digest=bundle.digest,
             )
-            self._remembered.remember(self._profile, good)
+            try:
+                self._remembered.remember(self._profile, good)
+            except ReloadError:
+                self.put_off()
+                raise
+        self._tag, self._digest, self._failures = arrived.tag, bundle.digest, 0
+
+    def put_off(self) -> None:
+        """Say that a bundle could not be taken through no fault of its own: it is asked for again, with patience."""
+        self._failures += 1
 
     def age_s(self) -> float | None:
         """Seconds since the address last said that this is what it has; None before it ever did."""

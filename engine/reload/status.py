@@ -71,6 +71,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     generation: int
     since_ms: int
     """When this rulebook was put in force."""
+    how: str = ""
+    """By what, as `history.How` has it; empty where nobody said."""
     process: int
     """Which decides."""
     origin: str
@@ -87,6 +89,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """When the address last said that this is what it has; None for a folder."""
     watching: str = ""
     """Why changes are noticed late or not at all; empty where all is well."""
+    unwritten: str = ""
+    """What of this a disk did not take, and why: a later start does not know it. Empty where it took all."""
     attempt: Attempt | None = None
     candidate: CandidateStatus | None = None
 

@@ -2,6 +2,11 @@
 
 In: books. Out: for a symbol, the chain that decides; and of an intent that was decided, what the candidate would have
 made of it. Nothing that a candidate does can stop or change what counts: one that breaks down is said to have.
+
+A chain is of one book and is never changed, and a swap puts another in its place. Whoever decides takes the chain once
+and uses it to the end, so all of it is of one version, whatever is swapped in meanwhile. Taking it is reading one
+attribute and swapping is storing one, and both are atomic in Python: other threads need no lock and never wait. Only
+the session's own loop swaps. Nothing refers to a book that was replaced once the decisions under it are done.
 """
 
 from __future__ import annotations

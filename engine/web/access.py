@@ -2,7 +2,8 @@
 
 In: the address it listens at, a token from a file or the environment. Out: an `Access`, which the guard of the server
 asks about every request. On a loopback address everybody on the machine may read; on any other address reading needs
-the token. Writing always needs it, and not by a cookie, which browsers send along unasked.
+the token, and so it does behind a proxy, which lets others reach a loopback address. Writing always needs it, and not
+by a cookie, which browsers send along unasked.
 """
 
 from __future__ import annotations
@@ -11,15 +12,18 @@ import hashlib
 import hmac
 import ipaddress
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 from engine.language.findings import SluiceError
 
 TOKEN_VARIABLE = "SLUICE_TOKEN"  # noqa: S105 - a name, not a token
 LEAST_TOKEN = 16
 """Characters of a token."""
+
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _LOOPBACK_NAMES = frozenset({"localhost", "localhost.", "ip6-localhost"})
 
@@ -65,25 +69,64 @@ class Access:
 
 
 def access_to(
-    host: str, token_file: Path | None, environment: Mapping[str, str], names: tuple[str, ...] = ()
+    host: str,
+    token_file: Path | None,
+    environment: Mapping[str, str],
+    names: tuple[str, ...] = (),
+    proxies: tuple[str, ...] = (),
 ) -> Access:
     """Who may use a server at an address. A file of a token comes before the environment.
 
+    A name that it is called by beside `localhost`, and a proxy in front of it, both say that others reach it.
+
     Raises:
-        AccessError: for a token that cannot be read or is too short, and an address that others reach without one.
+        AccessError: for a token that cannot be read or is too short, an address that others reach without one, and a
+            proxy that is no address.
 
     """
     if not host.strip():
         raise AccessError("the address to listen at is empty", "127.0.0.1 is this machine alone")
-    loopback = is_loopback(host)
+    networks(proxies)
+    reached_by = [*(name for name in (host, *names) if not is_loopback(name)), *proxies]
+    loopback = not reached_by
     token = _token(token_file, environment)
     if token is None and not loopback:
         raise AccessError(
-            f"others reach {host}, so a token is needed",
+            f"others reach {host}{'' if reached_by[0] == host else f' by {reached_by[0]}'}, so a token is needed",
             f"write one to a file and name it with --token-file, or set {TOKEN_VARIABLE}",
         )
     given = () if _is_address(host) else (host,)
     return Access(loopback, frozenset(name.lower() for name in (*given, *names)), token)
+
+
+def networks(proxies: Iterable[str]) -> tuple[Network, ...]:
+    """Where proxies are, each an address or a network of them.
+
+    >>> networks(["10.0.0.1", "10.1.0.0/16"])
+    (IPv4Network('10.0.0.1/32'), IPv4Network('10.1.0.0/16'))
+
+    Raises:
+        AccessError: for what is neither.
+
+    """
+    found = []
+    for proxy in proxies:
+        try:
+            found.append(ipaddress.ip_network(proxy))
+        except ValueError:
+            raise AccessError(
+                f"`{proxy}` is no address of a proxy", "give an address, or a network as 10.0.0.0/24"
+            ) from None
+    return tuple(found)
+
+
+def lies_in(host: str, held: Iterable[Network]) -> bool:
+    """Whether an address lies in one of these networks."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return any(address in network for network in held)
 
 
 def is_loopback(host: str) -> bool:

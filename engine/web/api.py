@@ -29,9 +29,9 @@ from engine.language.findings import SluiceError
 from engine.language.rulebook import Rulebook
 from engine.web.guard import Receive, Scope, Send, answer, answer_problem
 from engine.web.handing import Handing
-from engine.web.limits import Buckets, Limits, client_of, read_body, refuse_deep, refuse_often
+from engine.web.limits import Buckets, Limits, client_of, read_body, refuse_deep, refuse_doubled, refuse_often
 from engine.web.live import Live
-from engine.web.metrics import Metrics
+from engine.web.metrics import Metrics, form_of
 from engine.web.openapi import DECISION_ID, document
 from engine.web.problems import ProblemError
 from engine.web.replies import (
@@ -141,6 +141,9 @@ class Api:
         self._handing = handing
         self._limits = limits
         self._intents = Buckets(limits.intents_per_s, limits.intents_burst, clock, limits.clients)
+        self._clock = clock
+        self._measured: dict[str, tuple[float, tuple[bytes, str]]] = {}
+        """When metrics were made last, and those, by their form."""
         self._searching = 0
         self._described: tuple[Book, bytes] | None = None
         self._shown: tuple[Book, RulebookReply] | None = None
@@ -169,6 +172,7 @@ class Api:
     def decide(self, request: Request) -> Reply:
         """Decide on facts; nothing is journaled."""
         asked = _decoded(request.body, _decode_request)
+        refuse_doubled(request.body, asked.facts, len(asked.__struct_fields__))
         try:
             decision = self._live.book.decide(asked.policy, asked.facts)
             return Reply(decision.json().encode())
@@ -178,7 +182,11 @@ class Api:
     def hand(self, request: Request) -> Reply:
         """Hand an intent to the session."""
         refuse_often(self._intents.take(request.client))
-        handed = self._handing.hand(_decoded(request.body, _decode_any))
+        if not self._live.is_caught_up:  # what was handed over before is not known yet
+            raise _not_ready("the journal is being read")
+        content = _decoded(request.body, _decode_any)
+        refuse_doubled(request.body, content)
+        handed = self._handing.hand(content)
         request.logged["intent_id"] = handed.intent_id
         request.logged["symbol"] = handed.symbol
         return Reply(msgspec.json.encode(handed), 202)
@@ -251,8 +259,12 @@ class Api:
         return Reply(self._described[1])
 
     def metrics(self, request: Request) -> Reply:
-        """The metrics."""
-        text, content_type = self._metrics.text(request.headers.get(b"accept", b"").decode("latin-1"))
+        """The metrics. Those of 200 symbols take 10 ms, in which nobody else is answered: so not for each who asks."""
+        form, now_s = form_of(request.headers.get(b"accept", b"").decode("latin-1")), self._clock()
+        made = self._measured.get(form)
+        if made is None or now_s - made[0] >= self._limits.metrics_every_s:
+            made = self._measured[form] = now_s, self._metrics.text(form)
+        text, content_type = made[1]
         return Reply(text, content_type=content_type)
 
     # --- probes ------------------------------------------------------------------------------------------------------
@@ -262,9 +274,14 @@ class Api:
         return Reply(msgspec.json.encode(Alive()))
 
     def ready(self, _: Request) -> Reply:
-        """The journal was read up to where it stood at the start."""
-        if not self._live.is_caught_up:
-            raise ProblemError("not-ready", "the journal is being read", "ask again", headers={"Retry-After": "1"})
+        """The journal was read up to where it stood at the start, can be read still, and is not far ahead."""
+        live, most = self._live, self._limits.unread_bytes
+        if not live.is_caught_up:
+            raise _not_ready("the journal is being read")
+        if (failure := live.failure()) is not None:
+            raise _not_ready(f"the journal cannot be followed: {failure}")
+        if live.unread_bytes() > most:
+            raise _not_ready(f"more than {most} bytes of the journal are not read yet")
         return Reply(msgspec.json.encode(Ready()))
 
     def _session(self) -> SessionReply | None:
@@ -359,6 +376,10 @@ def _refuse_other_content(headers: Mapping[bytes, bytes]) -> None:
         )
     if headers.get(b"content-encoding", b"identity").lower() != b"identity":
         raise ProblemError("not-json", "the content is compressed", "send it as it is")
+
+
+def _not_ready(why: str) -> ProblemError:
+    return ProblemError("not-ready", why, "ask again", headers={"Retry-After": "1"})
 
 
 def _defect() -> ProblemError:

@@ -9,6 +9,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 
 from engine.journal.events import CandidateMoved, Event, SessionStarted, ShadowDecided
+from engine.printing import plainly
 
 MOST_EXAMPLES = 20
 
@@ -77,4 +78,4 @@ class Candidates:
         for name, (was, would_be) in event.differs.items():
             now.by_name[f"{event.policy}.{name}"] += 1
             if not isinstance(was, float) and not isinstance(would_be, float):
-                now.transitions[f"{event.policy}.{name}", str(was), str(would_be)] += 1
+                now.transitions[f"{event.policy}.{name}", plainly(was), plainly(would_be)] += 1

@@ -2,15 +2,16 @@
 
 In: an ASGI application and an `Access`. Out: the same application, reached only by requests that
 
-1. name a host that this server answers for (else a page of another site could reach it by a name of its own, by DNS
-   rebinding),
-2. do not come from another site, where they could change something or open a web socket (`Origin`, `Sec-Fetch-Site`),
-3. do not come too often from one client,
-4. carry the token where one is needed: to read on an address that others reach, by `Authorization` or the cookie of a
-   session; to write always, by `Authorization` alone.
+1. do not come too often from one client,
+2. name a host that this server answers for (else a page of another site could reach it by a name of its own, by DNS
+   rebinding), and once,
+3. do not come from a page of another site (`Origin`, `Sec-Fetch-Site`), unless somebody follows a link there,
+4. carry the token where one is needed: to read on an address that others reach, or by way of a proxy, by
+   `Authorization` or the cookie of a session; to write always, by `Authorization` alone.
 
-Each answer is counted, logged with its request's id, and carries headers that keep browsers from guessing, framing
-and caching. Refusals are problem details; a browser that has no session is shown where to log in.
+Each answer is counted, logged with its request's id, and carries headers that keep browsers from guessing, framing,
+caching and handing it to other sites. Refusals are problem details, those of what stands behind the gate too; a browser
+that has no session is shown where to log in, and a web socket ends with its session.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qs, urlsplit
@@ -56,6 +57,22 @@ _PATTERNS: Final = frozenset(
         *("/livez", "/readyz", "/metrics", LOGIN, LOGOUT),
     }
 )
+
+_POLICY: Final = 1008
+"""The code of a web socket that is closed because it is not allowed."""
+
+_CROSS_ORIGIN: Final = b"access-control-"
+"""Headers by which answers are handed to pages of other sites begin so: whoever sets one, it is not sent."""
+
+_ONCE: Final = frozenset(
+    {
+        *(b"host", b"authorization", b"origin", b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest"),
+        *(b"content-type", b"content-encoding", b"content-length"),
+    }
+)
+"""Headers that decide: who comes with two may mean one for us, and the other for a proxy in front."""
+
+_OF_PROXIES: Final = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"via")
 
 # Pages bring scripts and styles of their own in the text (NiceGUI), and templates that are compiled (Vue).
 _CONTENT_POLICY: Final = (
@@ -95,6 +112,8 @@ class Guard:
         self._answered = answered
         self._clock = clock
         self._requests = Buckets(limits.requests_per_s, limits.requests_burst, clock, limits.clients)
+        self.lines = Buckets(limits.lines_per_s, limits.lines_burst, clock, limits.clients)
+        """What is logged of each client that is refused: a log must not fill a disk because somebody wants it to."""
         self._failures = Buckets(limits.failures_per_s, limits.failures_burst, clock, limits.clients)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -118,7 +137,7 @@ class Guard:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [
-                    *message.get("headers", ()),
+                    *(held for held in message.get("headers", ()) if not held[0].startswith(_CROSS_ORIGIN)),
                     *_HEADERS,
                     (b"x-request-id", request_id.encode()),
                 ]
@@ -130,7 +149,7 @@ class Guard:
                 if scope["path"] in (LOGIN, LOGOUT):
                     await self._log_in_or_out(scope, headers, receive, sending)
                 else:
-                    await self.app(scope, receive, sending)
+                    await self.app(scope, receive, _told_to_programs(scope, headers, sending))
             except ProblemError as error:
                 await self._refuse(scope, headers, error, sending)
         finally:
@@ -142,30 +161,43 @@ class Guard:
         try:
             self._admit(scope, headers)
         except ProblemError as error:
-            _log.warning("web socket refused: %s", error.detail, extra=self._fields(scope) | {"status": error.status})
-            await receive()  # the handshake, which closing answers with 403
-            await send({"type": "websocket.close", "code": 1008})
+            if not self.lines.take(_client_of(scope)):
+                fields = self._fields(scope) | {"status": error.status}
+                _log.warning("web socket refused: %s", error.detail, extra=fields)
+            await receive()  # the handshake
+            await _refuse_websocket(scope, error, send)
             return
-        await self.app(scope, receive, send)
+        held = _session_of(headers)
+
+        async def receiving() -> MutableMapping[str, Any]:
+            message = await receive()
+            if message["type"] == "websocket.receive" and not self._may_go_on(scope, headers, held):
+                await send({"type": "websocket.close", "code": _POLICY})
+                return {"type": "websocket.disconnect", "code": _POLICY, "reason": ""}
+            return message
+
+        await self.app(scope, receiving, send)
 
     # --- who may pass ------------------------------------------------------------------------------------------------
 
     def _admit(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
-        client = client_of(scope["client"][0] if scope.get("client") else None)
+        client = _client_of(scope)
         refuse_often(self._requests.take(client))
+        if len(headers) != len(scope["headers"]):
+            _refuse_twice(scope["headers"])
         host = headers.get(b"host", b"").decode("latin-1")
         if not self.access.answers_for(host):
             raise ProblemError(
                 "wrong-host", "the request names a host that is none of this server's", "--allow-host NAME adds one"
             )
         method = scope.get("method", "WEBSOCKET")
-        if method not in _SAFE:
+        if method not in _SAFE or not _is_link(headers):
             _refuse_cross_site(headers, host)
         self._ask_for_token(scope["path"], method, headers, client)
 
     def _ask_for_token(self, path: str, method: str, headers: dict[bytes, bytes], client: str) -> None:
         writes = method not in _SAFE and path.startswith(API) and path not in READING_POSTS
-        if path in OPEN or not (writes or self.access.reading_needs_token):
+        if path in OPEN or not (writes or self._reading_needs_token(headers)):
             return
         if writes and self.access.token is None:
             raise ProblemError(
@@ -175,6 +207,19 @@ class Guard:
             self.check_token(given, client)
         elif writes or not self._has_session(headers):
             raise _token_required()
+
+    def _reading_needs_token(self, headers: dict[bytes, bytes]) -> bool:
+        """Who comes by way of a proxy is not on this machine, whatever address the proxy is at."""
+        return self.access.reading_needs_token or any(name in headers for name in _OF_PROXIES)
+
+    def _may_go_on(self, scope: Scope, headers: dict[bytes, bytes], held: str | None) -> bool:
+        """Whether a web socket is still allowed: who came with a session alone goes when it ends."""
+        if not self._reading_needs_token(headers) or _bearer(headers) is not None:
+            return True
+        allowed = held is not None and self.sessions.is_open(held)
+        if not allowed:
+            _log.info("web socket ended with its session", extra=self._fields(scope))
+        return allowed
 
     def check_token(self, given: str | bytes, client: str) -> None:
         """Let pass whoever has the token; others may try now and then.
@@ -216,7 +261,7 @@ class Guard:
         form = parse_qs((await read_body(headers, receive, self.limits)).decode("utf-8", "replace"), max_num_fields=8)
         given = (form.get("token") or [""])[0].strip()
         try:
-            self.check_token(given, client_of(scope["client"][0] if scope.get("client") else None))
+            self.check_token(given, _client_of(scope))
         except ProblemError as error:
             text = "That is not the token." if error.status == 401 else f"Too many wrong tokens: {error.help}."
             await _page(send, error.status, text)
@@ -242,6 +287,8 @@ class Guard:
             if _is_worth_a_line(path, method, status)
             else logging.DEBUG
         )
+        if 400 <= status < 500 and self.lines.take(_client_of(scope)):
+            return
         if _log.isEnabledFor(level):
             fields = self._fields(scope) | {"status": status, "duration_ms": round(seconds * 1000, 3)}
             _log.log(level, "request", extra=fields | scope.get("logged", {}))
@@ -265,11 +312,9 @@ async def answer(
     with_body: bool = True,
 ) -> None:
     """Send an answer whole; nothing of it is to be kept by caches."""
-    listed = [
-        (b"content-type", content_type.encode("latin-1")),
-        (b"content-length", str(len(body)).encode()),
-        (b"cache-control", b"no-store"),
-    ]
+    listed = [(b"cache-control", b"no-store")]
+    if status != 204:  # which has no content, and nothing to say of one
+        listed += [(b"content-type", content_type.encode("latin-1")), (b"content-length", str(len(body)).encode())]
     if headers:
         listed += [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": status, "headers": listed})
@@ -280,6 +325,62 @@ async def answer_problem(send: Send, error: ProblemError, request_id: str, *, wi
     """Send problem details."""
     body = msgspec.json.encode(error.problem(request_id))
     await answer(send, error.status, body, CONTENT_TYPE, dict(error.headers), with_body=with_body)
+
+
+def _refuse_twice(headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Refuse a request that says twice what decides."""
+    seen: set[bytes] = set()
+    for name, _ in headers:
+        if name in seen and name in _ONCE:
+            raise ProblemError("malformed", f"the header {name.decode()} comes more than once", "send it once")
+        seen.add(name)
+
+
+def _is_link(headers: dict[bytes, bytes]) -> bool:
+    """Whether a browser opens a page because somebody follows a link, which other sites may have."""
+    return headers.get(b"sec-fetch-mode") == b"navigate" and headers.get(b"sec-fetch-dest") == b"document"
+
+
+async def _refuse_websocket(scope: Scope, error: ProblemError, send: Send) -> None:
+    """Refuse a handshake: with problem details where the server can, else with a bare 403."""
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": _POLICY})
+        return
+
+    async def sending(message: MutableMapping[str, Any]) -> None:
+        await send({**message, "type": f"websocket.{message['type']}"})
+
+    await answer_problem(sending, error, scope["request_id"])
+
+
+def _told_to_programs(scope: Scope, headers: dict[bytes, bytes], send: Send) -> Send:
+    """Sends on what comes; an error that is a page becomes problem details for who does not ask for pages."""
+    if b"text/html" in headers.get(b"accept", b""):
+        return send
+    is_told = False
+
+    async def sending(message: MutableMapping[str, Any]) -> None:
+        nonlocal is_told
+        if message["type"] == "http.response.start" and message["status"] >= 400:
+            answered: dict[bytes, bytes] = dict(message.get("headers", ()))
+            if answered.get(b"content-type", b"").startswith(b"text/html"):
+                is_told = True
+                error = nothing_there(message["status"], answered.get(b"allow"))
+                await answer_problem(send, error, scope["request_id"], with_body=scope["method"] != "HEAD")
+        if not is_told:
+            await send(message)
+
+    return sending
+
+
+def nothing_there(status: int, allow: bytes | None = None) -> ProblemError:
+    """What is said where what is mounted beside the API answers with an error."""
+    if status == 405:
+        headers = {"Allow": (allow or b"GET, HEAD").decode("latin-1")}
+        return ProblemError("method-not-allowed", "that is not allowed here", headers=headers)
+    if status < 500:
+        return ProblemError("not-found", "there is nothing at this path")
+    return ProblemError("defect", "the request met a defect of the server", "its log has the trace under this id")
 
 
 def _refuse_cross_site(headers: dict[bytes, bytes], host: str) -> None:
@@ -309,6 +410,10 @@ def _is_same(origin: str, host: str) -> bool:
     return (
         default is not None and parts.hostname is not None and parts.hostname == asked.hostname and ports[0] == ports[1]
     )
+
+
+def _client_of(scope: Scope) -> str:
+    return client_of(scope["client"][0] if scope.get("client") else None)
 
 
 def _bearer(headers: dict[bytes, bytes]) -> bytes | None:

@@ -96,7 +96,7 @@ def read_intent(body: Any) -> Intent:
         raise ProblemError("refused", "intents alone are taken here, and at once", "leave out `type` and `ts`")
     request = read_request(body, _MOST_SHOWN)
     if isinstance(request, Refusal):
-        raise ProblemError("refused", request.reason, "docs/api.md shows one")
+        raise ProblemError("refused", request.reason, "IntentRequest in /v1/openapi.json describes one")
     assert isinstance(request, Intent), "the type was looked at"
     return request
 

@@ -1,26 +1,28 @@
 """Decisions of a journal, made again by the rulebook that made them.
 
 In: the id of a decision, and the folder of logs. Out: a `Remade`: its record, the explanation of every step, and what
-differs, which should be nothing. The journal is searched from its end, and of the rulebooks that were kept the ones
-used last stay loaded. May be called in any thread.
+differs, which should be nothing. The newest day of the journal is searched first, and of the rulebooks that were kept
+the ones used last stay loaded. May be called in any thread.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import zlib
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import msgspec
 
 from engine.analysis.explain import Explanation, explain
 from engine.book import Backend, Book
+from engine.journal.errors import JournalError
 from engine.journal.events import Decided
-from engine.journal.folder import day_files, lines_backwards
+from engine.journal.folder import day_files
 from engine.journal.lines import HEAD, BadLineError, decode, tags_of
 from engine.routing.evidence.errors import ViewError
 from engine.routing.evidence.rulebooks import Rulebooks, decide_again
@@ -29,6 +31,8 @@ from engine.routing.sessions.start import JOURNAL
 _log = logging.getLogger(__name__)
 
 _TAGS: Final = tags_of((Decided,))
+_BLOCK_BYTES: Final = 1 << 18
+"""Searched in a tenth of a millisecond, in which nobody else in this process gets on."""
 
 
 class _Id(msgspec.Struct):
@@ -88,13 +92,14 @@ class KeptDecisions:
     def __init__(self, logs: Path) -> None:
         self.rulebooks = KeptRulebooks(logs)
         self.folder = logs / JOURNAL
+        self._searching = threading.Lock()
 
     def remake(self, decision_id: str, event: Decided | None = None) -> Remade | None:
         """A decision by its whole id, or by its event where that is at hand; None where the journal holds none.
 
         Raises:
             ViewError: where it cannot be made again.
-            OSError: where the journal cannot be read.
+            JournalError: where the journal cannot be read.
 
         """
         found = event or self.find(decision_id)
@@ -112,19 +117,48 @@ class KeptDecisions:
             return None
 
     def find(self, decision_id: str) -> Decided | None:
-        """The event of a decision. Lines are compared as bytes, from the last one back, and the right one is decoded.
+        """The event of a decision, from the newest day back.
+
+        A journal may hold gigabytes, and whoever may read may ask for an id that nobody has: so blocks are compared as
+        bytes, 1 GB in about half a second, and only a line that holds the id is decoded. Archived days are unpacked
+        as they are read, and never lie on a disk. One search runs at a time, whoever waits for it: several would only
+        take the processor from each other, and from those who decide.
 
         Raises:
-            OSError: where the journal cannot be read.
+            JournalError: where the journal cannot be read.
 
         """
+        with self._searching:
+            return self._found(decision_id)
+
+    def _found(self, decision_id: str) -> Decided | None:
         mark = f'"decision_id":"{decision_id}"'.encode()
         for file in reversed(day_files(self.folder, archived=True)):
-            with file.open_for_seeking() as stream:
-                for _, line in lines_backwards(stream, 1 << 20):
-                    if mark in line and (event := _decided(line, decision_id)) is not None:
-                        return event
+            try:
+                with file.open() as stream:
+                    found = [event for line in _lines_with(mark, stream) if (event := _decided(line, decision_id))]
+            except FileNotFoundError:
+                continue  # pruned just now
+            except (OSError, EOFError, zlib.error) as error:
+                raise JournalError(file.path, None, f"cannot be read: {error}", "see that it is whole") from error
+            if found:
+                return found[-1]
         return None
+
+
+def _lines_with(mark: bytes, stream: BinaryIO) -> Iterator[bytes]:
+    """The lines that hold a mark, in order; blocks without it are not looked at any closer."""
+    begun = b""  # a line whose end was not read yet
+    while block := stream.read(_BLOCK_BYTES):
+        whole, newline, rest = block.rpartition(b"\n")
+        if not newline:
+            begun += block
+            continue
+        lines, begun = begun + whole + newline, rest
+        if mark in lines:
+            yield from (line for line in lines.splitlines(keepends=True) if mark in line)
+    if mark in begun:
+        yield begun
 
 
 def _decided(line: bytes, decision_id: str) -> Decided | None:

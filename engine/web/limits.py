@@ -1,4 +1,4 @@
-"""How much one client may ask for: size and depth of what it sends, how slowly it may send it, and how often it comes.
+"""How much one client may ask for: size, depth and names of what it sends, how slowly it may, and how often it comes.
 
 In: bytes, and the time of an injected clock. Out: an answer, or a `ProblemError`. The numbers are about the server, not
 about orders: what decides about those is in `profiles/`.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import json
 import math
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -27,6 +28,18 @@ class Limits:
     """How deep JSON may be nested; facts need 4."""
     body_within_s: float = 10.0
     """How long a request's content may take to arrive."""
+    head_bytes: int = 65_536
+    """Size of a request's head, which is its first line and its headers."""
+    head_within_s: float = 10.0
+    """How long the head may take to arrive, from when a client has connected or begun."""
+    request_bytes: int = 2_000_000
+    """Size of any request on the wire, those of pages too."""
+    answer_within_s: float = 30.0
+    """How long a client may fetch nothing of an answer that waits for it."""
+    connections: int = 1_000
+    """Open ones, web sockets too."""
+    connections_a_client: int = 250
+    """The same, of one client."""
     requests_per_s: float = 10_000.0
     """Of one client, all requests together."""
     requests_burst: float = 20_000.0
@@ -36,8 +49,15 @@ class Limits:
     failures_per_s: float = 0.2
     """Wrong tokens of one client: after `failures_burst` of them, one in five seconds is looked at."""
     failures_burst: float = 10.0
+    lines_per_s: float = 10.0
+    """Lines of the log about refused requests of one client; the metrics count those left out."""
+    lines_burst: float = 100.0
     searches_at_once: int = 4
     """Decisions that are looked for in old days of the journal at the same time, waiting ones included."""
+    metrics_every_s: float = 0.5
+    """Metrics are made anew so often; who asks sooner gets the last ones."""
+    unread_bytes: int = 16_000_000
+    """Of the journal, from which on the server is not ready: what it knows of the session is too old."""
     clients: int = 4_096
     """Clients that are told apart; those that were quiet longest are forgotten, with what they had used up."""
 
@@ -202,3 +222,33 @@ def refuse_deep(body: bytes, most: int) -> None:
                 raise ProblemError("too-large", f"the content is nested deeper than {most} levels", "flatten it")
         elif first in b"}]":
             depth -= 1
+
+
+def refuse_doubled(body: bytes, read: object, level: int = 0) -> None:
+    r"""Refuse JSON that names something twice in one object: which of the two was meant, nobody can say.
+
+    `read` is what a reader that takes the last one made of it, `level` how many names above it were read elsewhere.
+
+    >>> refuse_doubled(b'{"a": {"b:": 1}, "b": ":"}', {"a": {"b:": 1}, "b": ":"})
+
+    Raises:
+        ProblemError: for what has a name twice.
+
+    """
+    # Each name stands before a colon, and few contents have any others: as many of both, and no name was lost.
+    if body.count(b":") != level + _names_in(read):
+        json.loads(body, object_pairs_hook=_named_once)
+
+
+def _names_in(read: object) -> int:
+    if isinstance(read, dict):
+        return len(read) + sum(_names_in(held) for held in read.values() if isinstance(held, dict | list))
+    return sum(_names_in(held) for held in read if isinstance(held, dict | list)) if isinstance(read, list) else 0
+
+
+def _named_once(pairs: list[tuple[str, Any]]) -> None:
+    names: set[str] = set()
+    for name, _ in pairs:
+        if name in names:
+            raise ProblemError("refused", f"`{name[:100]}` is said twice in one object", "say it once")
+        names.add(name)

@@ -183,6 +183,7 @@ class Live:
         self._wall = wall
         self._now = _Followed()
         self._health: HealthNow | None = None
+        self._failure: str | None = None
         self._listeners: list[Callable[[], object]] = []
         self._handlers: dict[type[Event], Callable[[Any], None]] = {
             SessionStarted: self._started,
@@ -252,6 +253,10 @@ class Live:
     def unread_bytes(self) -> int:
         """How far behind the journal this is."""
         return self._source.unread_bytes()
+
+    def failure(self) -> str | None:
+        """Why nothing new comes in; None where it does, or would if there were anything."""
+        return self._failure or self._source.failure
 
     def latest(self, wanted: RouteFilter | None = None) -> Iterator[Routed]:
         """Route decisions that fit, the newest first."""
@@ -328,8 +333,20 @@ class Live:
     async def follow(self, *, every_s: float = 0.1, most: int = 500) -> None:
         """Poll for ever; in between, and between two full batches, others are answered."""
         while True:
-            full = self.poll(most) == most
+            full = self._polled(most) == most
             await asyncio.sleep(0.0 if full else every_s)
+
+    def _polled(self, most: int) -> int:
+        """Poll; what must not happen is logged once and tried again: else everything would look as it did, for ever."""
+        try:
+            taken = self.poll(most)
+        except Exception as error:  # noqa: BLE001 - whatever it was
+            if self._failure is None:
+                _log.exception("the journal cannot be followed")
+            self._failure = type(error).__name__
+            return 0
+        self._failure = None
+        return taken
 
     def _see(self, event: Event, *, is_new: bool) -> None:
         now = self._now

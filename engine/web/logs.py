@@ -44,6 +44,9 @@ ROOT = "engine"
 SERVER = "uvicorn"
 """The logger of the HTTP server, which has something to say only where something is wrong."""
 
+PAGES = "nicegui"
+"""The logger below our pages. It warns of each address that is not there, with its query, which nobody is to log."""
+
 
 class JsonFormatter(logging.Formatter):
     """One JSON object a line: `time`, `level`, `logger`, `message`, then the fields that were given."""
@@ -79,10 +82,10 @@ class ConsoleFormatter(logging.Formatter):
 
 
 def set_up(style: LogFormat, stream: IO[str], level: int = logging.INFO) -> None:
-    """Send the records of the engine and of the server below it to a stream; of several calls the last one holds."""
+    """Send the records of the engine and of what runs below it to a stream; of several calls the last one holds."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter() if style == "json" else ConsoleFormatter())
-    for name, least in ((ROOT, level), (SERVER, max(level, logging.WARNING))):
+    for name, least in ((ROOT, level), (SERVER, max(level, logging.WARNING)), (PAGES, max(level, logging.ERROR))):
         logger = logging.getLogger(name)
         for earlier in tuple(logger.handlers):
             logger.removeHandler(earlier)

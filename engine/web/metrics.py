@@ -1,7 +1,8 @@
 """Metrics for Prometheus: a view over the events of a journal, and what the server itself measures.
 
 In: the events of a journal, in order (`see`), the rulebook, the model of the present, and requests as they are
-answered. Out: a registry of its own, and its text. Counters count from when this process began to watch; times are in
+answered. Out: a registry of its own, and its text. Counters count what happens while this process watches, and nothing
+of what a journal held before: they begin at 0, and Prometheus takes whatever comes after that for new. Times are in
 seconds, ratios from 0 to 1, slippage and offsets in bps, as everywhere here.
 
 Labels are bounded: symbols beyond `MOST_SYMBOLS` share the label `other`, where a figure is the worst of them, and so
@@ -13,15 +14,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, disable_created_metrics
-from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from engine.journal.events import (
+    EVENTS_LOST,
     BreakerMoved,
     Checkpoint,
     Decided,
@@ -32,12 +34,14 @@ from engine.journal.events import (
     OrderError,
     OrderPlanned,
     Outcome,
+    Role,
     Routed,
     RulebookLoaded,
     SessionStarted,
 )
 from engine.routing.evidence.contract import SymbolHealth
 from engine.routing.known import VENUE
+from engine.venues.codes import Refusal
 from engine.venues.messages import Fill
 from engine.web.live import Live
 
@@ -60,6 +64,17 @@ DURATIONS_S = (0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0
 
 REQUESTS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 """Bounds of how long a request takes."""
+
+
+ERRORS: Final = (*get_args(Refusal), "unknown_outcome", EVENTS_LOST)
+"""Classes of order errors that there are always, at 0 until the first one."""
+
+_KNOWN: Final[Mapping[str, Sequence[str]]] = {
+    "errors": ERRORS,
+    "reloads": ("accepted", "refused", "unchanged"),
+    "orders": get_args(Role),
+    "fills": get_args(Role),
+}
 
 
 class Labels:
@@ -96,7 +111,10 @@ _record_of = msgspec.json.Decoder(_Record).decode
 
 
 class Metrics:
-    """All metrics of one process. A view: `see` each event; `text` is what Prometheus fetches."""
+    """All metrics of one process. Two views: `see` each event, `count` those that happen from now on, after `see`.
+
+    `text` is what Prometheus fetches.
+    """
 
     def __init__(self, *, wall: Callable[[], float] = time.time, most_symbols: int = MOST_SYMBOLS) -> None:
         """`wall` gives seconds since 1970."""
@@ -115,9 +133,14 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         self.live: Live | None = None
         """What gauges are read from when they are fetched; set once, when there is one."""
-        self._handlers: dict[type[Event], Callable[[Any], None]] = {
+        self._states: dict[type[Event], Callable[[Any], None]] = {
             SessionStarted: self._started,
             RulebookLoaded: self._loaded,
+            BreakerMoved: self._moved,
+            Checkpoint: self._restored,
+        }
+        self._counts: dict[type[Event], Callable[[Any], None]] = {
+            RulebookLoaded: self._swapped,
             Decided: self._decided,
             Routed: self._routed,
             IntentReceived: self._received,
@@ -126,15 +149,21 @@ class Metrics:
             Heard: self._heard,
             OrderError: self._error,
             Outcome: self._ended,
-            BreakerMoved: self._moved,
-            Checkpoint: self._restored,
+            BreakerMoved: self._broke,
         }
+        self.counting = _Counting(self)
 
     # --- what comes in -----------------------------------------------------------------------------------------------
 
     def see(self, event: Event) -> None:
-        """Take the next event."""
-        handler = self._handlers.get(event.__class__)
+        """Take the next event, for how things stand."""
+        handler = self._states.get(event.__class__)
+        if handler is not None:
+            handler(event)
+
+    def count(self, event: Event) -> None:
+        """Count an event that has just happened."""
+        handler = self._counts.get(event.__class__)
         if handler is not None:
             handler(event)
 
@@ -153,7 +182,7 @@ class Metrics:
 
     def text(self, accept: str) -> tuple[bytes, str]:
         """Everything as text, and the content type: the form that an `Accept` asks for."""
-        encode, content_type = choose_encoder(accept)
+        encode, content_type = choose_encoder(form_of(accept))
         return encode(self.registry), content_type
 
     # --- counters and histograms -------------------------------------------------------------------------------------
@@ -162,7 +191,7 @@ class Metrics:
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(name, text, labels, namespace="sluice", registry=self.registry)
 
-        return {
+        counters = {
             "decisions": counter("decisions", "Decisions journaled.", "policy", "profile"),
             "rules": counter("rules_fired", "Rules that matched in a decision.", "policy", "rule", "profile"),
             "vetoes": counter("vetoes", "Vetoes in decisions.", "policy", "rule", "profile"),
@@ -182,6 +211,11 @@ class Metrics:
             "swaps": counter("rulebook_swaps", "Rulebooks put in force while a session ran.", "profile"),
             "requests": counter("http_requests", "Requests answered.", "route", "method", "status"),
         }
+        # A series that begins with its first event has no increase by it, so an alert would miss the one that counts.
+        for name, values in _KNOWN.items():
+            for value in values:
+                counters[name].labels(value)
+        return counters
 
     def _histograms(self) -> dict[str, Histogram]:
         def histogram(name: str, text: str, bounds: Sequence[float], *labels: str) -> Histogram:
@@ -203,6 +237,8 @@ class Metrics:
 
     def _loaded(self, event: RulebookLoaded) -> None:
         self._profile = event.profile
+
+    def _swapped(self, event: RulebookLoaded) -> None:
         self._count["swaps"].labels(self._name(event.profile)).inc()
 
     def _decided(self, event: Decided) -> None:
@@ -247,6 +283,8 @@ class Metrics:
 
     def _moved(self, event: BreakerMoved) -> None:
         self._breakers[event.scope] = event.state
+
+    def _broke(self, event: BreakerMoved) -> None:
         self._count["moves"].labels(self._scope(event.scope), self._name(event.state)).inc()
 
     def _restored(self, event: Checkpoint) -> None:
@@ -298,7 +336,10 @@ class Metrics:
     def _journal(self, live: Live) -> Iterator[Metric]:
         yield one("journal_unread_bytes", "How far behind the journal this process is.", live.unread_bytes())
         yield one("journal_last_seq", "Number of the last event that was read.", live.last_seq)
-        yield one("journal_bad_lines", "Lines of the journal that said no event.", live.bad_lines)
+        yield one("journal_followed", "1 while what is written to the journal can be read.", live.failure() is None)
+        bad = CounterMetricFamily("sluice_journal_bad_lines", "Lines of the journal that said no event.")
+        bad.add_metric((), live.bad_lines)
+        yield bad
         yield one("journal_quiet_seconds", "For how long nothing was written, in real time.", live.quiet_s())
         yield one("journal_last_event_timestamp_seconds", "When the last event was, in market time.", live.last_ts)
 
@@ -396,6 +437,25 @@ def gauge(name: str, text: str, *labels: str) -> _Gauge:
 def one(name: str, text: str, value: float | None) -> Metric:
     """A gauge without labels; without a value where nothing is known."""
     return gauge(name, text).of({} if value is None else {(): float(value)})
+
+
+def form_of(accept: str) -> str:
+    """Which of two forms an `Accept` asks for, whatever versions and escapings it names: our names need none."""
+    return _OPENMETRICS if "application/openmetrics-text" in accept.lower() else ""
+
+
+_OPENMETRICS: Final = "application/openmetrics-text; version=1.0.0"
+
+
+class _Counting:
+    """The view that counts."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def see(self, event: Event) -> None:
+        """Count an event that has just happened."""
+        self._metrics.count(event)
 
 
 class _State(Collector):

@@ -26,10 +26,13 @@ from engine.web.replies import Alive, DecisionReply, Handed, HealthReply, Ready,
 _REF: Final = "#/components/schemas/{name}"
 _JSON: Final = "application/json"
 _TYPES: Final = (Alive, Ready, Handed, HealthReply, DecisionReply, RulebookReply, Problem)
-_ALWAYS: Final = ("token-required", "method-not-allowed", "wrong-host", "rate-limited", "defect")
+_ALWAYS: Final = (
+    *("malformed", "token-required", "cross-site", "method-not-allowed", "too-slow", "wrong-host", "rate-limited"),
+    *("head-too-large", "defect", "overloaded"),
+)
 """What any request may be answered with."""
 
-_POSTED: Final = ("malformed", "cross-site", "too-slow", "too-large", "not-json", "refused")
+_POSTED: Final = ("too-large", "not-json", "refused")
 """The same for those with a content."""
 
 DECISION_ID: Final = "^[0-9a-f]{24}$"
@@ -96,7 +99,7 @@ def _paths() -> dict[str, Any]:
                     202,
                     "IntentRequest",
                     "Handed",
-                    ("writes-disabled", "conflict", "no-session"),
+                    ("writes-disabled", "conflict", "no-session", "not-ready"),
                 ),
                 "description": "Idempotent by `intent_id`: the same again is answered the same and handed over once; "
                 "another content under the same id is a conflict.",

@@ -40,9 +40,11 @@ KINDS: Final[Mapping[str, Kind]] = {
     "wrong-host": Kind(421, "This server does not answer for that host"),
     "refused": Kind(422, "The content was understood and refused"),
     "rate-limited": Kind(429, "Too many requests"),
+    "head-too-large": Kind(431, "The head of the request is too large"),
     "defect": Kind(500, "Something is wrong with the server"),
     "no-session": Kind(503, "No session runs here"),
     "not-ready": Kind(503, "The server is not ready"),
+    "overloaded": Kind(503, "The server has too much to do"),
 }
 """Every kind of problem, by name."""
 

@@ -88,7 +88,7 @@ def main(home: str, profile: str) -> None:
     from engine.language.load import Workspace, read_files  # noqa: PLC0415 - of this process alone
 
     rulebook = cache(Workspace(read_files(Path(home))).rulebook)
-    proofs = ask(profile, rulebook, cache=find_cache() / "proofs", loose_ends=False)
+    proofs = ask(profile, rulebook, cache=find_cache() / "proofs", only=["invariants"])
     found = [
         Proof(
             policy=verdict.policy,

@@ -42,6 +42,8 @@ class ServeOptions:
     token_file: Path | None = None
     names: tuple[str, ...] = ()
     """Host names that the server answers for, beside addresses and `localhost`."""
+    proxies: tuple[str, ...] = ()
+    """Addresses of proxies whose word is taken for who asks."""
     log_format: LogFormat = "console"
     prove: bool = True
     as_json: bool = False
@@ -49,7 +51,7 @@ class ServeOptions:
 
     def access(self) -> Access:
         """Who may do what. Raises `AccessError` for an address that others reach without a token."""
-        return access_to(self.host, self.token_file, os.environ, self.names)
+        return access_to(self.host, self.token_file, os.environ, self.names, self.proxies)
 
 
 def serve(book: Book, options: ServeOptions, say: Callable[[str], object]) -> int:
@@ -145,6 +147,7 @@ def _settings(options: ServeOptions) -> Settings:
     return Settings(
         host=options.host,
         port=options.port,
+        proxies=options.proxies,
         limits=options.settings.limits,
         keep=options.settings.keep,
         poll_every_s=options.settings.poll_every_s,

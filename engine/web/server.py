@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -29,10 +30,11 @@ from starlette.routing import Route
 
 from engine.book import Book
 from engine.routing.sessions.inbox import Inbox
-from engine.web.access import Access, AccessError
+from engine.web.access import Access, AccessError, networks
 from engine.web.api import Api
 from engine.web.candidate import Candidates
-from engine.web.guard import Guard
+from engine.web.connections import Connection
+from engine.web.guard import Guard, nothing_there
 from engine.web.handing import Handing
 from engine.web.limits import Limits
 from engine.web.live import Keep, Live, View
@@ -56,6 +58,8 @@ class Settings:
     """0 takes one that is free."""
     limits: Limits = field(default_factory=Limits)
     keep: Keep = field(default_factory=Keep)
+    proxies: tuple[str, ...] = ()
+    """Addresses of proxies whose word is taken for who asks (`X-Forwarded-For`, `X-Forwarded-Proto`)."""
     poll_every_s: float = 0.1
     """How often what was written to the journal is looked for."""
     look_every_s: float = 1.0
@@ -95,7 +99,7 @@ class Web:
             logs,
             source,
             views=(self.metrics, self.handing, self.candidates),
-            watchers=watchers,
+            watchers=(self.metrics.counting, *watchers),
             current=current,
             keep=self.settings.keep,
             clock=clock,
@@ -192,14 +196,17 @@ class Listening:
         """
         settings = web.settings
         self._socket = _opened(settings.host, settings.port)
+        connection = partial(Connection, settings.limits, networks(settings.proxies), web.guard.lines)
         config = uvicorn.Config(
             web.application,
             log_config=None,
             access_log=False,  # the guard writes one, with ids
             server_header=False,
             ws_max_size=1_000_000,
-            limit_concurrency=1_000,
-            proxy_headers=False,  # who asks is who connects, whatever a header says
+            http=connection,  # type: ignore[arg-type]  # what makes one is as good as its class
+            # Who asks is who connects, whatever a header says, unless that is a proxy of ours.
+            proxy_headers=bool(settings.proxies),
+            forwarded_allow_ips=list(settings.proxies),
             lifespan="on",
             timeout_graceful_shutdown=_DRAIN_S,
         )
@@ -267,16 +274,14 @@ def _opened(host: str, port: int) -> socket.socket:
 
 async def _no_such_page(request: StarletteRequest, error: Exception) -> Response:
     """A path that neither the API nor a page has."""
-    status = error.status_code if isinstance(error, HTTPException) else 404
-    name = "method-not-allowed" if status == 405 else "not-found"
-    return _problem(ProblemError(name, "there is nothing at this path", ""), request)
+    return _problem(nothing_there(error.status_code if isinstance(error, HTTPException) else 404), request)
 
 
 async def _failed(request: StarletteRequest, _: Exception) -> Response:
     """A defect outside of the API; the server logs its trace."""
-    return _problem(ProblemError("defect", "the request met a defect of the server", ""), request)
+    return _problem(nothing_there(500), request)
 
 
 def _problem(error: ProblemError, request: StarletteRequest) -> Response:
     body = msgspec.json.encode(error.problem(request.scope.get("request_id", "")))
-    return Response(body, error.status, media_type=CONTENT_TYPE)
+    return Response(body, error.status, dict(error.headers), media_type=CONTENT_TYPE)

@@ -31,6 +31,8 @@ class Source(Protocol):
     """Lines that said no event and were passed over."""
     old: int
     """How many of the next events happened before anybody watched."""
+    failure: str | None
+    """Why nothing can be taken; None where it can, or where nobody has written anything yet."""
 
     def take(self, most: int) -> Sequence[Event]:
         """The next events in order, at most so many; none where there are none yet."""
@@ -54,9 +56,10 @@ class JournalSource:
         self.bad_lines = 0
         self._folder = folder
         self._wall = wall
-        self._fails = False
+        self.failure: str | None = None
         self._backlog = deque(self._before(backlog))
         self.old = len(self._backlog)
+        self._has_begun = bool(self._backlog)
         self._follower = Follower(folder, after_seq=self._backlog[-1].seq if self._backlog else None)
 
     def take(self, most: int) -> Sequence[Event]:
@@ -71,11 +74,13 @@ class JournalSource:
         except JournalError as error:
             self._report(error)
         except OSError as error:
-            if not self._fails:  # once, however often it is tried again
+            if self.failure is None:  # once, however often it is tried again
                 _log.warning("the journal cannot be read: %s", error)
-            self._fails = True
+            self.failure = (error.strerror or type(error).__name__).lower()
         else:
-            self._fails = False
+            self._has_begun |= bool(taken)
+            gone = self._has_begun and not taken and not day_files(self._folder, archived=False)
+            self.failure = "its files are gone" if gone else None
         return taken
 
     def unread_bytes(self) -> int:
@@ -111,6 +116,7 @@ class HandedSource:
         """`clock` gives seconds that never go back."""
         self.bad_lines = 0
         self.old = 0
+        self.failure: str | None = None
         self._clock = clock
         self._events: deque[Event] = deque()
         self._seen_s: float | None = None

@@ -43,6 +43,7 @@ def test_a_bundle_is_built_verified_and_shown(desk: Path) -> None:
     code, said, _ = bundle(desk, "inspect", "live.json")
     assert code == 0
     assert "time      2024-08-08 00:00:00 UTC" in said.splitlines()
+    assert "it says: `sluice bundle verify` tells" in said, "nothing was verified here"
     assert f"  {VALUES}" in said.splitlines()
     assert bundle(desk, "inspect", "live.json", VALUES)[1] == values()
     assert built(desk) == data

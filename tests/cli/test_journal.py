@@ -212,7 +212,7 @@ def test_a_decision_of_the_journal_is_held_against_a_wish(played: Played) -> Non
     assert (shown["wish"], shown["already"]) == ("route == maker", False)
     assert shown["facts"] or "facts" in shown["undecided"]
     page = played(*asked).stdout
-    assert "\nwhy not route == maker\n" in page
+    assert "\nwhy not route == maker (it is taker)\n" in page
     if shown["parameters"]:
         assert "with this edit of profiles/testnet.yaml:" in page
         assert shown["edit"][-1] in page

@@ -153,3 +153,40 @@ def test_a_profile_that_does_not_load_is_reported_as_by_check(home: Path) -> Non
     result = sluice("prove", "live", cwd=home)
     assert result.exit_code == 1
     assert "name.unknown" in result.output
+
+
+def test_only_some_questions_can_be_asked(broken: Path) -> None:
+    result = sluice("prove", "live", "--only", "dead,total", cwd=broken)
+    assert result.exit_code == 0
+    assert "invariant" not in result.output
+    assert re.search(r"live: no loose end in \d+ questions", result.output)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--only", "ded"), "`ded` is no kind of question (did you mean `dead`?)"),
+        (("--only", ""), "`` is no kind of question (there are invariants, total, dead,"),
+        (("--timeout", "nan"), "`nan` is not between 0 and 1,000,000 seconds"),
+        (("--budget", "1e99"), "`1e99` is not between 0 and 1,000,000 seconds"),
+        (("--budget", "soon"), "`soon` is no number of seconds"),
+    ],
+)
+def test_what_cannot_be_asked_is_a_matter_of_usage(home: Path, arguments: tuple[str, str], said: str) -> None:
+    result = sluice("prove", "live", *arguments, cwd=home)
+    assert result.exit_code == 2
+    assert said in " ".join(result.output.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("columns", [80, 160])
+@pytest.mark.parametrize("command", ["prove", "check"])
+def test_what_a_budget_is_not_enough_for_is_counted_and_fails(home: Path, command: str, columns: int) -> None:
+    result = sluice(command, "live", "--no-cache", "--budget", "1e-9", cwd=home, columns=columns)
+    assert result.exit_code == 1
+    said = " ".join(result.output.split())
+    found = re.search(r"(\d+) of (\d+) questions are undecided: the budget of 1e-09 s was used up", said)
+    assert found is not None
+    assert found[1] == found[2]
+    assert "live" in said
+    assert "6 undecided" in said
+    assert max(len(line) for line in result.output.splitlines()) <= columns

@@ -1,4 +1,4 @@
-"""`sluice explain --why-not`: under the explanation, in its object, of a journaled decision, and without the solver."""
+"""`sluice explain --why-not`: instead of the explanation, in its object, of many rows, and without the solver."""
 
 from __future__ import annotations
 
@@ -51,6 +51,38 @@ def decided(home: Path, facts: str) -> str:
 
 def test_what_is_so_already_is_said_in_a_line() -> None:
     assert sluice(*MAKER, *WISH).output.endswith("\nroute == maker already holds\n")
+
+
+@pytest.mark.parametrize("columns", [80, 160])
+def test_the_answer_comes_first_and_the_trace_if_it_is_wanted(columns: int) -> None:
+    explained = sluice(*TAKER, columns=columns).output
+    answer = sluice(*TAKER, *WISH, columns=columns).output
+    assert "\nwhy not route == maker (it is taker)\n" in answer
+    assert "tier (first)" in explained
+    assert "tier (first)" not in answer
+    assert sluice(*TAKER, *WISH, "--trace", columns=columns).output == f"{answer}\n{explained}"
+    assert max(map(len, answer.splitlines())) <= columns
+
+
+def test_an_edit_that_breaks_a_promise_says_so_beside_it() -> None:
+    shown = json.loads(sluice(*TAKER, *WISH, "--json").output)["why_not"]
+    assert (shown["breaks"], shown["unproven"]) == (["routing.maker_implies_good"], [])
+    assert "this edit breaks what holds today: routing.maker_implies_good\n" in sluice(*TAKER, *WISH).output
+
+
+def test_what_is_impossible_is_proven() -> None:
+    page = sluice(*TAKER, "--why-not", "offset_bps>90", columns=None).output
+    assert "no change of facts gives it: proven for every value, with none going missing\n" in page
+    assert "no change of parameters gives it on these facts: proven for every value in range\n" in page
+
+
+def test_when_time_is_over_nothing_is_called_impossible() -> None:
+    page = sluice(*TAKER, *WISH, "--timeout", "0.000001").output
+    assert page.count("undecided, there may be a change; time was over (--timeout)") == 2
+    assert "proven" not in page
+    shown = json.loads(sluice(*TAKER, *WISH, "--timeout", "0.000001", "--json").output)
+    assert shown["why_not"]["undecided"] == ["facts", "parameters"]
+    assert shown["steps"]
 
 
 def test_each_of_several_rows_is_answered() -> None:

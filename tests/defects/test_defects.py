@@ -56,7 +56,7 @@ class Defect:
 
 
 def found(home: Path) -> tuple[Finding, ...]:
-    report = check_home(home, (), Proving(10.0, None, lambda *_: None))
+    report = check_home(home, (), Proving(10.0, None, lambda _: lambda *_: None))
     return report.findings
 
 

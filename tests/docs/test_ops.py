@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -133,6 +135,23 @@ def test_an_alert_has_a_severity_and_says_what_to_do() -> None:
         assert rule["labels"]["severity"] in ("warning", "critical")
         assert set(rule["annotations"]) == {"summary", "description"}
         assert re.fullmatch(r"\d+[smh]", rule.get("for", "1m"))
+
+
+def test_a_label_value_that_is_waited_for_is_there_before_it_happens(tmp_path: Path) -> None:
+    """`increase` sees nothing in a series that begins at 1."""
+    text = metrics_of(tmp_path, ()).text("")[0].decode()
+    for expression in expressions().values():
+        for name, label, value in re.findall(r'increase\((\w+)\{(\w+)="(\w+)"\}\[\w+\]\) > 0', expression):
+            assert f'{name}{{{label}="{value}"}} 0.0' in text
+
+
+@pytest.mark.slow  # not among what has to be there for the others
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool (Debian: prometheus) is not installed")
+def test_alerts_fire_when_they_are_to_and_not_before() -> None:
+    done = subprocess.run(
+        ["promtool", "test", "rules", OPS / "alerts.test.yaml"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_every_label_value_that_is_asked_for_can_be() -> None:

@@ -9,11 +9,20 @@ import pytest
 
 from engine.journal.events import Decided, Event, RulebookLoaded, SessionStarted
 from engine.reload.errors import ReloadError
-from engine.reload.history import Entry, History, How, Span, rollback_to
+from engine.reload.history import RELOADS, Entry, History, How, Span, rollback_to
 
 
-def entry(at_ms: int, version: str, how: How = "reload", profile: str = "prod") -> Entry:
-    return Entry(at_ms=at_ms, how=how, profile=profile, version=version, sources="s", who="Ada", changed="tier: 1 rule")
+def entry(at_ms: int, version: str, how: How = "reload", profile: str = "prod", seq: int | None = None) -> Entry:
+    return Entry(
+        at_ms=at_ms,
+        how=how,
+        profile=profile,
+        version=version,
+        sources="s",
+        who="Ada",
+        changed="tier: 1 rule",
+        journal_seq=seq,
+    )
 
 
 def decision(ts_ms: int, version: str) -> Decided:
@@ -50,35 +59,102 @@ def loaded(version: str) -> RulebookLoaded:
     return RulebookLoaded(ts_ms=0, profile="prod", rulebook=version, sources="s")
 
 
-def started(version: str) -> SessionStarted:
-    return SessionStarted(ts_ms=0, profile="prod", rulebook=version, sources="s", venue="v", market="m", nav_usd=1.0)
+def started(version: str, *, reloads: bool = True) -> SessionStarted:
+    return SessionStarted(
+        ts_ms=0,
+        profile="prod",
+        rulebook=version,
+        sources="s",
+        venue="v",
+        market="m",
+        nav_usd=1.0,
+        settings={RELOADS: "proofs"} if reloads else {},
+    )
+
+
+def journal(*events: Event, first_seq: int = 1) -> list[Event]:
+    """Events as a journal numbers them."""
+    return [numbered(event, seq) for seq, event in enumerate(events, first_seq)]
+
+
+def numbered(event: Event, seq: int) -> Event:
+    return msgspec.structs.replace(event, seq=seq)
+
+
+def counted(history: History, entries: list[Entry], events: list[Event]) -> list[int | None]:
+    for one in entries:
+        history.add(one)
+    return [span.decisions for span in history.spans(journal=events)]
 
 
 def test_decisions_are_counted_by_what_made_them(history: History) -> None:
-    for one in (entry(1, "aa", "start"), entry(5, "bb"), entry(9, "aa", "rollback")):
-        history.add(one)
-    made: list[Event] = [
+    entries = [entry(1, "aa", "start", seq=2), entry(5, "bb", seq=4), entry(9, "aa", "rollback", seq=6)]
+    made = journal(
         started("aa"),
         decision(1, "aa"),
         decision(2, "aa"),
         loaded("bb"),
         decision(3, "bb"),
         loaded("aa"),
-    ]
-    assert [span.decisions for span in history.spans(journal=[*made, decision(4, "aa")])] == [2, 1, 1]
+        decision(4, "aa"),
+    )
+    assert counted(history, entries, made) == [2, 1, 1]
+
+
+def test_of_one_profile_the_counts_are_the_same(history: History) -> None:
+    entries = [entry(1, "aa", "start", "testnet", 1), entry(2, "bb", "start", seq=3), entry(3, "cc", seq=5)]
+    made = journal(started("aa"), decision(1, "aa"), started("bb"), decision(2, "bb"), loaded("cc"))
+    assert counted(history, entries, made) == [1, 1, 0]
+    assert [span.decisions for span in history.spans("prod", made)] == [1, 0]
 
 
 def test_a_journal_that_begins_later_is_laid_beside_the_end_of_the_history(history: History) -> None:
-    for one in (entry(1, "aa", "start"), entry(2, "aa", "stop"), entry(3, "aa", "start"), entry(5, "bb")):
-        history.add(one)
-    made: list[Event] = [started("aa"), decision(1, "aa"), loaded("bb"), decision(2, "bb"), decision(3, "bb")]
-    assert [span.decisions for span in history.spans(journal=made)] == [None, 1, 2]
+    entries = [
+        entry(1, "aa", "start", seq=1),
+        entry(2, "aa", "stop", seq=7),
+        entry(3, "aa", "start", seq=8),
+        entry(5, "bb", seq=10),
+    ]
+    begun = (started("aa"), decision(1, "aa"), loaded("bb"), decision(2, "bb"), decision(3, "bb"))
+    made = journal(*begun, first_seq=8)
+    assert counted(history, entries, made) == [None, 1, 2]
+
+
+def test_a_journal_that_was_begun_anew_says_nothing_of_what_ran_before(history: History) -> None:
+    entries = [entry(1, "aa", "start", seq=1), entry(2, "aa", "stop", seq=9), entry(3, "aa", "start", seq=1)]
+    assert counted(history, entries, journal(started("aa"), decision(1, "aa"))) == [None, 1]
+
+
+def test_a_session_that_does_not_reload_is_counted_nowhere(history: History) -> None:
+    entries = [entry(1, "aa", "start", seq=1), entry(2, "aa", "stop", seq=2), entry(3, "aa", "start", seq=5)]
+    made = journal(
+        started("aa"),
+        decision(1, "aa"),
+        started("aa", reloads=False),
+        decision(2, "aa"),
+        started("aa"),
+        started("aa", reloads=False),
+        decision(3, "aa"),
+        decision(4, "aa"),
+    )
+    assert counted(history, entries, made) == [1, 0]
+
+
+def test_a_replay_in_the_place_of_the_journal_says_nothing_of_what_ran_before(history: History) -> None:
+    entries = [entry(1, "aa", "start", seq=1), entry(2, "aa", "stop", seq=9)]
+    made = journal(started("aa", reloads=False), decision(1, "aa"), decision(2, "aa"))
+    assert counted(history, entries, made) == [None]
+
+
+def test_a_line_that_a_full_disk_did_not_take_is_counted_nowhere(history: History) -> None:
+    entries = [entry(1, "aa", "start", seq=1), entry(5, "bb", seq=5)]
+    made = journal(started("aa"), decision(1, "aa"), loaded("aa"), decision(2, "aa"), loaded("bb"), decision(3, "bb"))
+    assert counted(history, entries, made) == [1, 1]
 
 
 def test_what_a_candidate_decides_is_counted_nowhere(history: History) -> None:
-    history.add(entry(1, "aa", "start"))
-    made: list[Event] = [started("aa"), decision(1, "cc"), decision(2, "aa"), decision(3, "cc")]
-    assert [span.decisions for span in history.spans(journal=made)] == [1]
+    made = journal(started("aa"), decision(1, "cc"), decision(2, "aa"), decision(3, "cc"))
+    assert counted(history, [entry(1, "aa", "start", seq=1)], made) == [1]
 
 
 @pytest.mark.parametrize("torn", [b'{"at_ms": 7, "ho', b"\xff\xff", b"[]"])
@@ -88,6 +164,12 @@ def test_a_line_that_was_cut_off_is_passed_over(history: History, torn: bytes) -
         stream.write(torn)
     history.add(entry(5, "bb"))
     assert [one.version for one in history.entries()] == ["aa", "bb"]
+
+
+def test_a_line_that_was_written_twice_is_one_entry(history: History) -> None:
+    for one in (entry(1, "aa"), entry(1, "aa"), entry(5, "bb"), entry(9, "aa")):
+        history.add(one)
+    assert [(one.at_ms, one.version) for one in history.entries()] == [(1, "aa"), (5, "bb"), (9, "aa")]
 
 
 def test_a_file_that_cannot_be_read_is_said(history: History) -> None:

@@ -13,6 +13,7 @@ from engine.language.load import Workspace, read_files
 from engine.language.rulebook import Rulebook
 from engine.reload.dry_run import PastDecision
 from engine.reload.pipeline import Accepted, Gate, Pipeline, ProofAnswer, Refused, Unchanged, Verdict
+from engine.reload.proving import prover
 from tests.reload.homes import FILES, PROFILE, VALUES, facts, make_home, values
 
 BROKEN = Finding("prove.fails", Severity.ERROR, Span("policies/routing.yaml", 1, 1, 1, 2), "tier rises", "look")
@@ -197,3 +198,13 @@ def test_at_a_start_everything_is_new(home: Path) -> None:
     verdict = consider(home, None, Pipeline(PROFILE, prove=prove))
     assert isinstance(verdict, Accepted)
     assert len(asked) == 1
+
+
+def test_proofs_of_other_files_are_no_proofs(home: Path, active: Book) -> None:
+    pytest.importorskip("z3")
+    before = prover(read_files(home), 10.0, None)
+    (home / VALUES).write_text(values(20))
+    verdict = consider(home, active, Pipeline(PROFILE, prove=before))
+    assert isinstance(verdict, Refused)
+    assert verdict.stage == "proofs"
+    assert isinstance(consider(home, active, Pipeline(PROFILE, prove=prover(read_files(home), 10.0, None))), Accepted)

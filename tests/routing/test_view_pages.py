@@ -15,7 +15,7 @@ from engine.routing.evidence.contract import RouterHealth
 from engine.routing.evidence.costs import PARTS, CostTotals
 from engine.routing.evidence.errors import ViewError
 from engine.routing.evidence.files import ContractFiles
-from engine.routing.evidence.health_pages import lasting, one_symbol, print_health
+from engine.routing.evidence.health_pages import one_symbol, print_health
 from engine.routing.evidence.state_files import read_state, state_age_s
 from engine.routing.evidence.story_pages import print_events
 from engine.routing.evidence.why import why
@@ -160,11 +160,3 @@ def test_a_symbol_that_is_not_there_is_said_with_the_nearest(tmp_path: Path) -> 
     with pytest.raises(ViewError, match="no symbol `BTCUSD`") as raised:
         one_symbol(state, "BTCUSD")
     assert "`BTCUSDT`" in raised.value.help
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [(0.0, "0 s"), (0.25, "0.2 s"), (9.9, "9.9 s"), (179.0, "179 s"), (180.0, "3 min"), (7200.0, "2.0 h")],
-)
-def test_ages_are_told_in_a_unit_that_can_be_read(seconds: float, said: str) -> None:
-    assert lasting(seconds) == said

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, sync_playwright
+from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 
 from engine.home import init_workspace
 from tests.web.world import TOKEN
@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SCREENSHOTS = Path(os.environ.get("SLUICE_SCREENSHOTS") or ROOT / "build" / "screenshots")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 WITHIN_MS = 20_000
+expect.set_options(timeout=WITHIN_MS)
 
 
 @contextmanager
@@ -121,3 +122,41 @@ def picture(page: Page, name: str) -> None:
     """Keep what the page looks like."""
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SCREENSHOTS / f"{name}.png", animations="disabled")
+
+
+_UNREADABLE = """() => {
+  const parts = (text) => { const [r, g, b, a] = text.match(/[\\d.]+/g).map(Number); return { r, g, b, a: a ?? 1 }; };
+  const mix = (over, under, name) => over[name] * over.a + under[name] * (1 - over.a);
+  const on = (over, under) => ({ r: mix(over, under, "r"), g: mix(over, under, "g"), b: mix(over, under, "b"), a: 1 });
+  const linear = (part) => (part / 255 <= 0.04045 ? part / 255 / 12.92 : ((part / 255 + 0.055) / 1.055) ** 2.4);
+  const light = (colour) => 0.2126 * linear(colour.r) + 0.7152 * linear(colour.g) + 0.0722 * linear(colour.b);
+  const found = new Set();
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const text = texts.currentNode.textContent.trim();
+    const element = texts.currentNode.parentElement;
+    if (!text || !element.checkVisibility({ opacityProperty: true, visibilityProperty: true })) continue;
+    const over = [];
+    for (let each = element; each; each = each.parentElement) over.unshift(getComputedStyle(each));
+    let back = { r: 255, g: 255, b: 255, a: 1 };
+    for (const style of over) back = on(parts(style.backgroundColor), back);
+    const style = getComputedStyle(element);
+    const colour = parts(style.color);
+    colour.a *= over.reduce((opacity, each) => opacity * Number(each.opacity), 1);
+    const [dark, bright] = [light(on(colour, back)), light(back)].sort((a, b) => a - b);
+    const contrast = (bright + 0.05) / (dark + 0.05);
+    const size = parseFloat(style.fontSize);
+    const isLarge = size >= 24 || (size >= 18.66 && Number(style.fontWeight) >= 700);
+    const isSign = element.classList.contains("q-icon") || element.closest("[aria-hidden=true]");
+    const says = `${contrast.toFixed(2)} ${element.className}: ${text.slice(0, 40)}`;
+    if (contrast < (isLarge || isSign ? 3 : 4.5)) found.add(says);
+  }
+  return [...found];
+}"""
+"""By the contrast of WCAG 2, level AA."""
+
+
+def unreadable(page: Page) -> list[str]:
+    """Texts that stand out too little from what is behind them: their contrast, class and first words."""
+    found: list[str] = page.evaluate(_UNREADABLE)
+    return found

@@ -70,7 +70,22 @@ def test_only_the_token_is_the_token(given: str) -> None:
     "host", ["localhost", "LocalHost:7070", "127.0.0.1:1", "[::1]:7070", "10.0.0.7", "desk.example:80"]
 )
 def test_its_own_names_and_addresses_are_answered_for(host: str) -> None:
-    assert access_to("127.0.0.1", None, {}, ("Desk.Example",)).answers_for(host)
+    assert access_to("127.0.0.1", None, {"SLUICE_TOKEN": TOKEN}, ("Desk.Example",)).answers_for(host)
+
+
+@pytest.mark.parametrize("more", [{"names": ("desk.example",)}, {"proxies": ("127.0.0.1",)}, {"names": ("10.0.0.7",)}])
+def test_a_name_or_a_proxy_lets_others_reach_this_machine(more: dict[str, tuple[str, ...]]) -> None:
+    with pytest.raises(AccessError, match="so a token is needed") as raised:
+        access_to("127.0.0.1", None, {}, **more)
+    assert next(iter(more.values()))[0] in raised.value.message
+    assert access_to("127.0.0.1", None, {"SLUICE_TOKEN": TOKEN}, **more).reading_needs_token
+    assert not access_to("127.0.0.1", None, {}, names=("localhost", "LOCALHOST", "::1")).reading_needs_token
+
+
+@pytest.mark.parametrize("proxy", ["", "*", "proxy.example", "10.0.0.0/33", "127.0.0.1,10.0.0.1"])
+def test_a_proxy_is_an_address_or_a_network_and_nothing_else(proxy: str) -> None:
+    with pytest.raises(AccessError, match="no address of a proxy"):
+        access_to("127.0.0.1", None, {"SLUICE_TOKEN": TOKEN}, proxies=(proxy,))
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,11 @@ from engine.analysis.explain import explain, explanation_json
 from engine.home import shipped_home
 from engine.journal.events import Decided
 from engine.routing.evidence.rulebooks import Rulebooks
+from engine.routing.sessions.inbox import Inbox
 from engine.web.limits import Limits
 from engine.web.server import Web
 from tests.routing.written import BTC, NOW_MS, intent_facts, shipped, sound
-from tests.web.world import BEARER, Client, a_session, a_web, asking, problem, write
+from tests.web.world import BEARER, Client, Clock, ListedSource, a_session, a_web, asking, problem, write
 
 FACTS = {"now": NOW_MS / 1000, "symbol": BTC, "intent_id": "i-1", "intent": intent_facts(), **sound()}
 
@@ -59,6 +60,15 @@ def test_a_wrong_value_is_missing_and_a_wrong_name_is_refused(client: Client) ->
         (b'{"policy": "routing", "facts": {"now": 1}, "more": 1}', 422, "refused"),
         (b'{"policy": "routin", "facts": {"now": 1}}', 422, "refused"),
         (b'{"policy": "routing", "facts": {}}', 422, "refused"),
+        (b'{"policy": "admission", "policy": "routing", "facts": {"now": 1}}', 422, "refused"),
+        (b'{"policy": "routing", "facts": {"now": 1, "market": {"bid": 1, "bid" : 2}}}', 422, "refused"),
+        (b'{"policy": "routing", "facts": {"now": 1, "symbol": ":", "now": 2}}', 422, "refused"),
+        (b'{"policy": "routing", "facts": {"now": NaN}}', 400, "malformed"),
+        (b'{"policy": "routing", "facts": {"now": -Infinity}}', 400, "malformed"),
+        (b'{"policy": "routing", "facts": {"now": 1, "symbol": "\\ud800"}}', 400, "malformed"),
+        (b'{"policy": "routing", "facts": {"now": ' + b"9" * 50_000 + b"}}", 422, "refused"),
+        (b'{"policy": "routing", "facts": {"now": 1}} {}', 400, "malformed"),
+        (b'\xef\xbb\xbf{"policy": "routing", "facts": {"now": 1}}', 400, "malformed"),
         (b'{"policy": "routing", "facts": {"now": 1e999}}', 422, "refused"),
         (b'{"policy": "routing", "facts": ' + b"[" * 400 + b"]" * 400 + b"}", 413, "too-large"),
         (b'{"policy": "' + b"x" * 70_000 + b'"}', 413, "too-large"),
@@ -111,6 +121,7 @@ def test_head_and_options_carry_no_content(client: Client) -> None:
     assert head.headers["content-length"] == got.headers["content-length"]
     options = client.request("OPTIONS", "/v1/decide")
     assert (options.status_code, options.content, options.headers["allow"]) == (204, b"", "OPTIONS, POST")
+    assert not {"content-length", "content-type"} & set(options.headers)  # RFC 9110, 8.6: of a 204 there is none
 
 
 def test_health_is_the_last_snapshot_whole_with_its_age(client: Client, web: Web) -> None:
@@ -211,6 +222,49 @@ def test_probes_say_alive_at_once_and_ready_when_the_journal_was_read(tmp_path: 
         assert client.get("/readyz").json() == {"status": "ready"}
 
 
+def test_who_cannot_know_what_happens_is_not_ready(tmp_path: Path) -> None:
+    source = ListedSource(a_session())
+    web = a_web(tmp_path, source=source, limits=Limits(unread_bytes=99))
+    with asking(web) as client:
+
+        def why() -> str | None:
+            answer = client.get("/readyz")
+            if answer.status_code == 200:
+                return None
+            assert (answer.status_code, problem(answer), answer.headers["retry-after"]) == (503, "not-ready", "1")
+            return str(answer.json()["detail"])
+
+        assert why() is None
+        source.failure = "permission denied"
+        assert why() == "the journal cannot be followed: permission denied"
+        source.failure = None
+        source.events.extend(a_session()[:10])
+        assert why() == "more than 99 bytes of the journal are not read yet"
+        source.events.pop()
+        assert why() is None
+
+
+def test_no_intent_is_taken_before_it_is_known_which_were(tmp_path: Path) -> None:
+    inbox, source = Inbox(), ListedSource(a_session(), old=1)
+    web = a_web(tmp_path, inbox=inbox)
+    web.live.is_caught_up = False
+    with asking(web, headers=BEARER) as client:
+        intent = {"intent_id": "entry-1", "symbol": BTC}
+        answer = client.post("/v1/intents", json=intent)
+        assert (answer.status_code, problem(answer), answer.headers["retry-after"]) == (503, "not-ready", "1")
+        web.live._source = source
+        web.live.poll()
+        answer = client.post("/v1/intents", json=intent)
+        assert (answer.status_code, problem(answer)) == (409, "conflict")
+        again = client.post(
+            "/v1/intents",
+            content=b'{"intent_id": "n-1", "intent_id": "n-2", "symbol": "BTCUSDT"}',
+            headers={"Content-Type": "application/json"},
+        )
+        assert (again.status_code, problem(again)) == (422, "refused")
+    assert len(inbox) == 0
+
+
 def test_a_defect_is_answered_with_nothing_of_what_it_was(
     client: Client, web: Web, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,6 +277,30 @@ def test_a_defect_is_answered_with_nothing_of_what_it_was(
     assert "secret" not in answer.text
     assert "a secret of the server" in caplog.text
     assert answer.headers["x-request-id"] in {getattr(record, "request_id", "") for record in caplog.records}
+
+
+def test_who_asks_for_metrics_all_the_time_keeps_nobody_else_from_being_answered(tmp_path: Path) -> None:
+    clock = Clock()
+    web = a_web(tmp_path, clock=clock, limits=Limits(metrics_every_s=2.0))
+    with asking(web) as client:
+
+        def requests(accept: str) -> list[str]:
+            text = client.get("/metrics", headers={"Accept": accept}).text
+            return [line for line in text.splitlines() if line.startswith("sluice_http_requests_total")]
+
+        assert requests("*/*") == []
+        clock.now_s += 1.5
+        assert requests("text/plain") == requests("text/plain; version=1.0.0; escaping=dots") == []
+        clock.now_s += 0.5
+        assert len(requests("*/*")) == 1
+
+
+@pytest.mark.parametrize("version", ["a", "", "9", "1.0.0;q=x", "0.0.1;escaping=allow-utf-8", '"'])
+def test_a_form_of_metrics_that_nobody_knows_is_one_that_somebody_does(client: Client, version: str) -> None:
+    for form in ("application/openmetrics-text", "text/plain"):
+        answer = client.get("/metrics", headers={"Accept": f"{form};version={version}"})
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith(form)
 
 
 def test_metrics_are_given_in_the_form_that_is_asked_for(client: Client) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,82 @@ def test_what_another_site_makes_a_browser_send_changes_nothing(tmp_path: Path, 
             answer = client.post(path, json=content, headers=headers)
             assert (answer.status_code, problem(answer)) == (403, "cross-site")
         assert len(inbox) == 0
+
+
+_ELSEWHERE = [
+    {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"},
+    {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"},
+    {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"},
+    {"Origin": "http://evil.example"},
+]
+
+
+@pytest.mark.parametrize("headers", _ELSEWHERE)
+def test_a_page_of_another_site_cannot_even_make_it_work(tmp_path: Path, headers: dict[str, str]) -> None:
+    with asking(a_web(tmp_path, a_session())) as client:
+        for path in (*READS, f"/v1/decisions/{'0' * 24}", "/livez"):
+            answer = client.get(path, headers=headers)
+            assert (answer.status_code, problem(answer)) == (403, "cross-site")
+
+
+def test_a_link_on_another_site_leads_here(tmp_path: Path) -> None:
+    followed = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    with asking(a_web(tmp_path)) as client:
+        assert client.get("/v1/rulebook", headers=followed).status_code == 200
+        assert client.post("/v1/decide", json=DECIDE, headers=followed).status_code == 403
+
+
+def test_whatever_stands_behind_the_gate_hands_nothing_to_other_sites(tmp_path: Path) -> None:
+    async def generous(_: Any, __: Any, send: Any) -> None:
+        headers = [(b"access-control-allow-origin", b"*"), (b"access-control-allow-credentials", b"true")]
+        await send({"type": "http.response.start", "status": 200, "headers": [*headers, (b"x-mine", b"1")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    web = a_web(tmp_path)
+    web.guard.app = generous
+    with asking(web) as client:
+        held = client.get("/page").headers
+        assert "x-mine" in held
+        assert not [name for name in held if name.startswith("access-control")]
+
+
+@pytest.mark.parametrize("name", ["Host", "Authorization", "Origin", "Content-Type", "Sec-Fetch-Site"])
+def test_what_decides_is_said_once(tmp_path: Path, name: str) -> None:
+    twice = [(name, "localhost:7070"), (name, "localhost:7070")]
+    with asking(a_web(tmp_path)) as client:
+        answer = client.get("/livez", headers=twice)
+        assert (answer.status_code, problem(answer)) == (400, "malformed")
+        assert name.lower() in answer.json()["detail"]
+        assert client.get("/livez", headers=[("Accept", "a/b"), ("Accept", "c/d")]).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["Forwarded", "X-Forwarded-For", "X-Real-IP", "Via"])
+def test_who_comes_by_way_of_a_proxy_is_not_on_this_machine(tmp_path: Path, name: str) -> None:
+    with asking(a_web(tmp_path, a_session()), headers={name: "10.0.0.7"}) as client:
+        for path in READS:
+            answer = client.get(path)
+            assert (answer.status_code, problem(answer)) == (401, "token-required")
+        assert client.get("/v1/health", headers=BEARER).status_code == 200
+        assert client.get("/livez").status_code == 200
+
+
+def test_a_page_that_says_an_error_is_for_browsers_and_programs_are_told_a_problem(tmp_path: Path) -> None:
+    async def page(scope: Any, _: Any, send: Any) -> None:
+        status = int(scope["path"][1:])
+        headers = [(b"content-type", b"text/html; charset=utf-8"), (b"content-length", b"9"), (b"allow", b"GET")]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"<h1>no</h"})
+
+    web = a_web(tmp_path)
+    web.guard.app = page
+    with asking(web) as client:
+        for status, name in ((404, "not-found"), (405, "method-not-allowed"), (500, "defect")):
+            answer = client.get(f"/{status}")
+            assert (answer.status_code, problem(answer)) == (status, name)
+            assert client.get(f"/{status}", headers={"Accept": "text/html"}).text == "<h1>no</h"
+            assert client.request("HEAD", f"/{status}").headers["content-type"] == "application/problem+json"
+        assert client.get("/405").headers["allow"] == "GET"
+        assert client.get("/200").text == "<h1>no</h"
 
 
 @pytest.mark.parametrize(
@@ -199,12 +277,24 @@ def test_other_methods_of_the_login_are_not_allowed(tmp_path: Path) -> None:
 
 
 def connect(web: Web, **headers: str) -> str:
-    """Open a web socket as a browser does; what becomes of it."""
+    """Open a web socket as a browser does; the code that it is closed with."""
+    return str(talk(web, [], **headers)[0].get("code"))
+
+
+def talk(web: Web, said: Sequence[str], *, extensions: Any = None, **headers: str) -> list[dict[str, Any]]:
+    """Open a web socket, say something, and leave; what is sent back."""
     sent: list[dict[str, Any]] = []
+    coming: Iterator[dict[str, Any]] = iter(
+        [
+            {"type": "websocket.connect"},
+            *({"type": "websocket.receive", "text": text} for text in said),
+            {"type": "websocket.disconnect", "code": 1000},
+        ]
+    )
 
     async def run() -> None:
         async def receive() -> dict[str, Any]:
-            return {"type": "websocket.connect"}
+            return next(coming)
 
         async def send(message: Any) -> None:
             sent.append(message)
@@ -219,11 +309,44 @@ def connect(web: Web, **headers: str) -> str:
             "client": ("127.0.0.1", 1),
             "headers": [(name.encode(), value.encode()) for name, value in named.items()],
             "app": web.app,
+            "extensions": extensions or {},
         }
         await web.guard(scope, receive, send)
 
     asyncio.run(run())
-    return str(sent[0].get("code"))
+    return sent
+
+
+def test_a_refused_web_socket_is_told_why_where_the_server_can(tmp_path: Path) -> None:
+    sent = talk(a_web(tmp_path), [], extensions={"websocket.http.response": {}}, origin="http://evil.example")
+    assert [message["type"] for message in sent] == ["websocket.http.response.start", "websocket.http.response.body"]
+    assert sent[0]["status"] == 403
+    assert json.loads(sent[1]["body"])["type"] == "urn:sluice:problem:cross-site"
+
+
+def test_a_web_socket_ends_with_the_session_that_opened_it(tmp_path: Path) -> None:
+    web, heard = a_web(tmp_path, access=OFF_LOOPBACK), []
+
+    async def page(_: Any, receive: Any, send: Any) -> None:
+        while True:
+            message = await receive()
+            heard.append(message["type"].removeprefix("websocket."))
+            if heard[-1] == "disconnect":
+                return
+            if message.get("text") == "log out":
+                web.guard.sessions.end(held)
+            await send({"type": "websocket.send", "text": "more"})
+
+    web.guard.app = page
+    said = ["hello", "log out", "more?"]
+    held = web.guard.sessions.begin()
+    sent = talk(web, said, cookie=f"{COOKIE}={held}")
+    assert heard == ["connect", "receive", "receive", "disconnect"]
+    assert [message["type"] for message in sent][-1] == "websocket.close"
+    assert sent[-1]["code"] == 1008
+    heard.clear()
+    talk(web, said, authorization=f"Bearer {TOKEN}")  # who has shown the token itself has no session that ends
+    assert heard == ["connect", *["receive"] * 3, "disconnect"]
 
 
 def test_a_web_socket_passes_the_same_gate(tmp_path: Path) -> None:
@@ -281,6 +404,18 @@ def test_no_token_no_cookie_and_no_query_is_ever_logged(tmp_path: Path, caplog: 
         text = "\n".join(formatter.format(record) for record in caplog.records)
         for secret in (TOKEN, session, "wrong-token-of-mine"):
             assert secret not in text
+
+
+def test_a_log_is_not_filled_by_who_wants_it_to_be(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    web = a_web(tmp_path, inbox=Inbox(), limits=Limits(lines_per_s=1, lines_burst=3))
+    with caplog.at_level(logging.INFO, "engine"), asking(web) as client, asking(web, address="10.0.0.9") as other:
+        for _ in range(10):
+            client.get("/v1/nothing")
+        connect(web, origin="http://evil.example")
+        assert len(caplog.records) == 3
+        other.get("/v1/nothing")
+        client.post("/v1/intents", json=INTENT, headers=BEARER)  # what is done is always said
+        assert len(caplog.records) == 5
 
 
 def test_a_line_of_the_log_says_which_intent_it_was(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

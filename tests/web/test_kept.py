@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
+from datetime import date
 from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine.home import shipped_home
+from engine.journal.errors import JournalError
 from engine.journal.events import Decided, Event
-from engine.journal.folder import ARCHIVE
+from engine.journal.folder import ARCHIVE, DayFile
 from engine.routing.evidence.errors import ViewError
 from engine.routing.evidence.rulebooks import Rulebooks
-from engine.web.kept import KeptDecisions, KeptRulebooks, decision_id_of
+from engine.web.kept import KeptDecisions, KeptRulebooks, _lines_with, decision_id_of
 from tests.routing.written import shipped
 from tests.web.world import a_session, write
 
@@ -52,6 +57,29 @@ def test_broken_lines_and_archived_days_are_no_obstacle(tmp_path: Path) -> None:
     assert kept.find(ONE) == decided(1, ONE)
     assert kept.find(OTHER) is not None
     assert KeptDecisions(tmp_path / "nowhere").find(ONE) is None
+
+
+@given(st.integers(1, 900), st.integers(0, 3), st.booleans())
+def test_lines_are_found_wherever_blocks_end(block: int, wanted: int, ends: bool) -> None:
+    lines = [b'{"decision_id":"%d"%s}\n' % (number, b"x" * 200 * number) for number in range(3)]
+    text = b"".join(lines) if ends else b"".join(lines)[:-1]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("engine.web.kept._BLOCK_BYTES", block)
+        found = list(_lines_with(b'"decision_id":"%d"' % wanted, io.BytesIO(text)))
+    assert [line.rstrip(b"\n") for line in found] == [line.rstrip(b"\n") for line in lines[wanted : wanted + 1]]
+
+
+def test_of_a_day_that_cannot_be_read_it_is_said_and_one_that_was_pruned_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "journal" / ARCHIVE
+    folder.mkdir(parents=True)
+    (folder / "2024-08-08.jsonl.gz").write_bytes(gzip.compress(b"x" * 1000)[:-20])
+    with pytest.raises(JournalError, match="cannot be read"):
+        KeptDecisions(tmp_path).find(ONE)
+    gone = DayFile(date(2024, 8, 9), tmp_path / "journal" / "2024-08-09.jsonl")
+    monkeypatch.setattr("engine.web.kept.day_files", lambda *_, **__: [gone])
+    assert KeptDecisions(tmp_path).find(ONE) is None
 
 
 def test_a_decision_is_made_again_as_it_was(tmp_path: Path) -> None:

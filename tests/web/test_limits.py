@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from engine.web.limits import Buckets, Limits, client_of, read_body, refuse_deep, refuse_often
+from engine.web.limits import Buckets, Limits, client_of, read_body, refuse_deep, refuse_doubled, refuse_often
 from engine.web.problems import ProblemError
 from tests.web.world import Clock
 
@@ -104,6 +104,44 @@ def test_anything_at_all_can_be_looked_at(body: bytes) -> None:
         refuse_deep(body, 3)
     except ProblemError as error:
         assert error.name == "too-large"  # noqa: PT017 - or nothing is raised
+
+
+class Pairs(list[Any]):
+    """An object as its text has it, a name twice if it does."""
+
+
+_NAMES = st.text('ab:"\\', max_size=2)
+_PAIRS = st.recursive(
+    st.integers(0, 9) | _NAMES,
+    lambda held: st.lists(held, max_size=3) | st.lists(st.tuples(_NAMES, held), max_size=4).map(Pairs),
+)
+
+
+def written_out(held: Any) -> str:
+    if isinstance(held, Pairs):
+        return "{" + " , ".join(f"{json.dumps(name)} :{written_out(value)}" for name, value in held) + "}"
+    if isinstance(held, list):
+        return "[" + ",".join(map(written_out, held)) + "]"
+    return json.dumps(held)
+
+
+def is_doubled(held: Any) -> bool:
+    if isinstance(held, Pairs):
+        names = [name for name, _ in held]
+        return len(set(names)) < len(names) or any(is_doubled(value) for _, value in held)
+    return isinstance(held, list) and any(map(is_doubled, held))
+
+
+@given(_PAIRS)
+@example(Pairs([("a:", 1), ("a", 2), ("a", 3)]))
+def test_json_is_refused_if_and_only_if_an_object_says_a_name_twice(held: Any) -> None:
+    body = written_out(held).encode()
+    try:
+        refuse_doubled(body, json.loads(body))
+    except ProblemError as error:
+        assert (error.status, is_doubled(held)) == (422, True)  # noqa: PT017 - or nothing is raised
+    else:
+        assert not is_doubled(held)
 
 
 class Sent:

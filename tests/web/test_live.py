@@ -242,3 +242,32 @@ def test_following_polls_for_ever_and_lets_others_be_answered(tmp_path: Path) ->
 
     asyncio.run(run())
     assert live.last_seq == a_session()[-1].seq
+
+
+def test_a_defect_does_not_end_the_following_but_is_said_once_and_shown(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(ListedSource):
+        times = 3
+
+        def take(self, most: int) -> Sequence[Event]:
+            self.times -= 1
+            if self.times >= 0:
+                raise RuntimeError("a secret")
+            return super().take(most)
+
+    live = Live(shipped("prod"), tmp_path, Broken(a_session()))
+    failures: list[str | None] = []
+
+    async def run() -> None:
+        following = asyncio.create_task(live.follow(every_s=0.0))
+        while live.health is None and not following.done():
+            await asyncio.sleep(0)
+            failures.append(live.failure())
+        following.cancel()
+
+    asyncio.run(run())
+    assert live.health is not None
+    assert "RuntimeError" in failures
+    assert live.failure() is None
+    assert [record.message for record in caplog.records] == ["the journal cannot be followed"]

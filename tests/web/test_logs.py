@@ -19,7 +19,7 @@ from engine.journal.events import (
     SessionEnded,
     Worked,
 )
-from engine.web.logs import FIELDS, ROOT, SERVER, ConsoleFormatter, EventLog, JsonFormatter, set_up
+from engine.web.logs import FIELDS, PAGES, ROOT, SERVER, ConsoleFormatter, EventLog, JsonFormatter, set_up
 from tests.routing.written import NOW_MS
 from tests.web.world import a_session
 
@@ -73,7 +73,7 @@ def test_an_exception_comes_with_its_trace() -> None:
 def test_setting_up_again_replaces_what_was_set_up(style: str) -> None:
     before = {
         name: (list(logging.getLogger(name).handlers), logging.getLogger(name).level, logging.getLogger(name).propagate)
-        for name in (ROOT, SERVER)
+        for name in (PAGES, ROOT, SERVER)
     }
     first, second = io.StringIO(), io.StringIO()
     try:

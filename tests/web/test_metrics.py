@@ -31,10 +31,11 @@ from tests.routing.written import BTC, DOGE, NOW_MS, Written, ended, ended_taker
 from tests.web.world import Clock, ListedSource, a_session
 
 
-def metrics_of(tmp_path: Path, events: Iterable[Event], *, most_symbols: int = 200) -> Metrics:
+def metrics_of(tmp_path: Path, events: Iterable[Event], *, most_symbols: int = 200, old: int = 0) -> Metrics:
     clock = Clock(5000.0)
     metrics = Metrics(wall=clock, most_symbols=most_symbols)
-    live = Live(shipped("prod"), tmp_path, ListedSource(events), views=(metrics,), wall=clock)
+    source = ListedSource(events, old=old)
+    live = Live(shipped("prod"), tmp_path, source, views=(metrics,), watchers=(metrics.counting,), wall=clock)
     metrics.live = live
     while live.poll():
         pass
@@ -57,6 +58,11 @@ def values(metrics: Metrics, name: str) -> dict[tuple[str, ...], float]:
     }
 
 
+def counted(metrics: Metrics, name: str) -> dict[tuple[str, ...], float]:
+    """The samples of a counter that has counted something."""
+    return {labels: value for labels, value in values(metrics, name).items() if value}
+
+
 def test_decisions_rules_and_vetoes_are_counted(tmp_path: Path) -> None:
     metrics = metrics_of(tmp_path, a_session())
     assert values(metrics, "sluice_decisions_total") == {("admission", "prod"): 2.0, ("routing", "prod"): 2.0}
@@ -77,7 +83,7 @@ def test_what_became_of_intents_is_counted_and_timed_in_seconds(tmp_path: Path) 
     ended(journal, "i-1", ack_ms=[45, 800], sent_ms=NOW_MS + 30, ts_ms=NOW_MS + 5000)
     ended_taker(journal, "i-2", 100.0, fallback=True)
     metrics = metrics_of(tmp_path, journal.events)
-    assert values(metrics, "sluice_fills_total") == {("maker",): 1.0}
+    assert values(metrics, "sluice_fills_total") == {("maker",): 1.0, ("taker",): 0.0}
     assert values(metrics, "sluice_outcomes_total") == {("filled", "maker"): 1.0, ("filled", "taker"): 1.0}
     assert values(metrics, "sluice_fallbacks_total") == {(BTC,): 1.0}
     assert values(metrics, "sluice_ack_latency_seconds_sum")[()] == pytest.approx(0.845)
@@ -105,7 +111,7 @@ def test_errors_refusals_and_breakers_are_counted_by_class(tmp_path: Path) -> No
         BreakerMoved(**moved, scope="venue", was="open", state="closed"),
     ]
     metrics = metrics_of(tmp_path, numbered(events))
-    assert values(metrics, "sluice_order_errors_total") == {("unknown_outcome",): 1.0}
+    assert counted(metrics, "sluice_order_errors_total") == {("unknown_outcome",): 1.0}
     assert values(metrics, "sluice_intents_refused_total") == {("malformed",): 1.0}
     states = {(DOGE, "half_open"): 1.0, (BTC, "open"): 1.0, ("venue", "closed"): 1.0}
     assert values(metrics, "sluice_breaker_state") == states
@@ -136,13 +142,45 @@ def test_the_rulebook_the_journal_and_the_account_are_shown_as_they_are(tmp_path
         "sluice_journal_last_event_timestamp_seconds": events[-1].ts_ms / 1000,
         "sluice_journal_unread_bytes": 0.0,
         "sluice_journal_quiet_seconds": 3.5,
-        "sluice_journal_bad_lines": 0.0,
+        "sluice_journal_bad_lines_total": 0.0,
+        "sluice_journal_followed": 1.0,
         "sluice_health_age_seconds": 0.0,
         "sluice_health_tick": 1.0,
         "sluice_nav_usd": 1_000_000.0,
         "sluice_drawdown_ratio": -0.001,
     }
     assert {name: values(metrics, name)[()] for name in expected} == expected
+
+
+def test_what_a_journal_held_before_is_state_and_no_count(tmp_path: Path) -> None:
+    """A server that starts again must not count again what it had counted: to Prometheus that would be new."""
+    journal = Written()
+    journal.events = a_session()
+    moved: dict[str, Any] = {"rule": "a.b", "reason": "", "pauses": True, "scope": BTC}
+    journal.add(BreakerMoved(**moved, ts_ms=NOW_MS + 8000, was="closed", state="open"))
+    before = len(journal.events)
+    journal.add(BreakerMoved(**moved, ts_ms=NOW_MS + 9000, was="open", state="half_open"))
+    metrics = metrics_of(tmp_path, journal.events, old=before)
+    names = {
+        sample.name for family in families(metrics).values() if family.type == "counter" for sample in family.samples
+    }
+    assert {name for name in names if name.startswith("sluice_") and counted(metrics, name)} == {
+        "sluice_breaker_moves_total"
+    }
+    assert values(metrics, "sluice_breaker_moves_total") == {(BTC, "half_open"): 1.0}
+    assert values(metrics, "sluice_breaker_state") == {(BTC, "half_open"): 1.0}
+    assert values(metrics, "sluice_intent_duration_seconds_count") == {}
+    assert values(metrics, "sluice_nav_usd") == {(): 1_000_000.0}
+    again = metrics_of(tmp_path, journal.events, old=len(journal.events))
+    assert values(again, "sluice_breaker_state") == {(BTC, "half_open"): 1.0}
+
+
+def test_what_alerts_wait_for_is_there_at_0_before_it_happens(tmp_path: Path) -> None:
+    """Prometheus sees no increase in a series that begins at 1."""
+    metrics = metrics_of(tmp_path, ())
+    assert set(values(metrics, "sluice_order_errors_total").values()) == {0.0}
+    assert ("events_lost",) in values(metrics, "sluice_order_errors_total")
+    assert values(metrics, "sluice_rulebook_reloads_total")["refused",] == 0.0
 
 
 def test_a_session_under_another_rulebook_is_shown_to_differ(tmp_path: Path) -> None:
@@ -160,7 +198,7 @@ def test_reloads_proofs_and_requests_are_told_by_the_server(tmp_path: Path) -> N
     metrics.reloaded("refused")
     metrics.prove({"proven": 60, "refuted": 0, "undecided": 1})
     metrics.answered("/v1/decide", "POST", 200, 0.002)
-    assert values(metrics, "sluice_rulebook_reloads_total") == {("accepted",): 1.0, ("refused",): 1.0}
+    assert counted(metrics, "sluice_rulebook_reloads_total") == {("accepted",): 1.0, ("refused",): 1.0}
     assert values(metrics, "sluice_proofs") == {("proven",): 60.0, ("refuted",): 0.0, ("undecided",): 1.0}
     assert values(metrics, "sluice_http_requests_total") == {("POST", "/v1/decide", "200"): 1.0}
     assert values(metrics, "sluice_http_request_duration_seconds_count") == {("/v1/decide",): 1.0}

@@ -11,7 +11,11 @@ import pytest
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
+from engine.home import shipped_home
+from engine.journal.events import Decided
 from engine.language.types import ChoiceType, NumberType
+from engine.routing.evidence.rulebooks import Rulebooks
+from engine.web.kept import decision_id_of
 from engine.web.openapi import document
 from engine.web.problems import KINDS
 from tests.routing.written import BTC, NOW_MS, intent_facts, shipped, sound
@@ -96,10 +100,14 @@ def test_what_is_answered_fits_what_is_described(tmp_path: Path) -> None:
     def fits(client: Client, path: str, name: str) -> None:
         described = client.get("/v1/openapi.json").json()
         answer = client.get(path)
+        assert (answer.status_code == 200) == (name != "Problem")
         assert list(validator(described, name).iter_errors(answer.json())) == []
 
+    Rulebooks(tmp_path).load(shipped_home(), "prod")
+    decided = next(event for event in a_session() if isinstance(event, Decided))
     with asking(a_web(tmp_path, a_session()), headers=BEARER) as client:
         for path, name in (
+            (f"/v1/decisions/{decision_id_of(decided)}", "DecisionReply"),
             ("/v1/health", "HealthReply"),
             ("/v1/rulebook", "RulebookReply"),
             ("/readyz", "Ready"),

@@ -9,7 +9,7 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.web.browser import Serving, Watched, chromium, picture, serving, until, watched
+from tests.web.browser import Serving, Watched, chromium, picture, serving, unreadable, until, watched
 from tests.web.world import TOKEN, a_session, write
 
 PAGES = {
@@ -59,6 +59,14 @@ def test_decisions_arrive_as_they_are_made_and_can_be_filtered(seen: Watched) ->
     page.get_by_label("Route").click()
     page.get_by_role("option", name="taker", exact=True).click()
     until(lambda: set(_column(page, "route")) == {"▶ taker"}, "takers alone")
+    page.get_by_role("switch", name="live").click()
+    expect(page.locator("#feed-note")).to_contain_text("held still: ")
+    held, waits = first.inner_text(), page.locator("#feed-note").inner_text()
+    until(lambda: page.locator("#feed-note").inner_text() != waits, "more of them wait")
+    assert first.inner_text() == held
+    page.get_by_role("switch", name="live").click()
+    expect(page.locator("#feed-note")).to_be_empty()
+    until(lambda: first.inner_text() != held, "it goes on")
     assert page.evaluate("location.search") == "?route=taker"
     page.reload()
     until(lambda: set(_column(page, "route")) == {"▶ taker"}, "the filter stands in the address")
@@ -72,9 +80,9 @@ def _column(page: Page, name: str) -> list[str]:
 def test_health_follows_the_snapshots(seen: Watched) -> None:
     page = seen.go("/")
     expect(page.locator("#health-rows tbody tr").first).to_be_visible()
-    tick = page.locator("#freshness").inner_text()
+    tick = page.locator("#fresh-details").inner_text()
     ages = page.locator("#health-rows").inner_text()
-    until(lambda: page.locator("#freshness").inner_text() != tick, "it says how old it is")
+    until(lambda: page.locator("#fresh-details").inner_text() != tick, "it says how old it is")
     until(lambda: page.locator("#health-rows").inner_text() != ages, "the next snapshot")
     page.get_by_label("Find a symbol").fill("eth")
     until(lambda: page.locator("#health-rows tbody tr").count() == 1, "one symbol")
@@ -83,6 +91,10 @@ def test_health_follows_the_snapshots(seen: Watched) -> None:
 def test_an_edited_file_reloads_and_a_broken_one_shows_its_finding_while_the_old_version_stays(
     seen: Watched, session: Serving
 ) -> None:
+    page = seen.go("/rules/values")
+    values = page.context.new_page()
+    values.goto(page.url)
+    expect(values.locator("table.values-table")).to_be_visible()
     page = seen.go("/rules")
     version = page.locator("#in-force dd code").first
     before = version.inner_text()
@@ -90,6 +102,10 @@ def test_an_edited_file_reloads_and_a_broken_one_shows_its_finding_while_the_old
     profile.write_text(profile.read_text().replace("value: 50", "value: 48", 1))
     until(lambda: version.inner_text() != before, "another version decides")
     expect(page.locator("#last-change")).to_contain_text("accepted")
+    expect(values.get_by_text("Another rulebook decides by now")).to_be_visible()
+    values.get_by_role("link", name="Load the page anew").click()
+    expect(values.get_by_role("row", name="quality.broken_slippage_bps")).to_contain_text("48 bps")
+    values.close()
     reloaded = version.inner_text()
     ruleset = session.home / "rules" / "quality.yaml"
     sound = ruleset.read_text()
@@ -110,9 +126,7 @@ def test_the_editor_finds_what_is_wrong_at_its_line_and_saves_for_the_token_alon
     page = seen.go("/rules/edit?file=rules/quality.yaml")
     file = session.home / "rules" / "quality.yaml"
     before = file.read_text()
-    page.locator(".cm-content").click()
-    page.keyboard.press("Control+Home")
-    page.keyboard.type("nonsense: 1\n")
+    _type(page, "nonsense: 1\n")
     expect(page.locator(".found-error")).to_have_text("nonsense: 1")
     expect(page.locator("#editor-findings")).to_contain_text("rules/quality.yaml:1")
     picture(page, "editor-finding-1280-light")
@@ -130,6 +144,43 @@ def test_the_editor_finds_what_is_wrong_at_its_line_and_saves_for_the_token_alon
     assert TOKEN not in page.content()
 
 
+def _type(page: Page, text: str) -> None:
+    """Put text before the document."""
+    page.locator(".cm-content").click()
+    page.keyboard.press("Control+Home")
+    page.keyboard.type(text)
+
+
+def test_what_was_typed_outlives_a_load_and_nobody_s_change_is_overwritten_unseen(
+    seen: Watched, session: Serving
+) -> None:
+    page = seen.go("/rules/edit?file=rules/regime.yaml&line=24")
+    file = session.home / "rules" / "regime.yaml"
+    before = file.read_text()
+    expect(page.locator(".cm-activeLine")).to_contain_text("id: panic")
+    expect(page.get_by_role("textbox", name="rules/regime.yaml")).to_be_visible()
+    expect(page.locator("#editor-findings")).to_contain_text("nothing to say")
+    _type(page, "# typed\n")
+    page.reload()
+    expect(page.get_by_text("What was typed here and not saved is back.")).to_be_visible()
+    expect(page.locator(".cm-line").first).to_have_text("# typed")
+    try:
+        file.write_text(f"# theirs\n{before}")
+        expect(page.get_by_text("The file was changed on disk since this edit began.")).to_be_visible()
+        page.get_by_text("what was changed").click()
+        expect(page.locator(".notice pre")).to_contain_text("+# theirs")
+        _save(page, TOKEN, "was changed meanwhile")
+        assert file.read_text() == f"# theirs\n{before}"
+        page.get_by_role("button", name="Take the file").click()
+        expect(page.locator(".cm-line").first).to_have_text("# theirs")
+        file.write_text(before)
+        expect(page.get_by_text("The file was changed on disk: this is how it is now.")).to_be_visible()
+        expect(page.locator(".cm-line").first).not_to_have_text("# theirs")
+    finally:
+        file.write_text(before)
+    assert page.evaluate("Object.keys(sessionStorage).filter((key) => key.startsWith('sluice'))") == []
+
+
 def _save(page: Page, token: str, said: str) -> None:
     page.get_by_label("Token").fill(token)
     page.get_by_role("button", name="Save").click()
@@ -144,13 +195,17 @@ def test_one_decision_opens_with_its_trace_its_story_and_why_not_maker(seen: Wat
     expect(page.locator(".story li").first).to_contain_text("intent")
     page.get_by_role("button", name="Ask the solver").click()
     expect(page.get_by_role("heading", name="On other facts")).to_be_visible(timeout=60_000)
+    _fits_a_phone(page)
     picture(page, "decision-1280-light")
 
 
 def test_the_playground_decides_as_facts_move(seen: Watched) -> None:
     page = seen.go("/rules/play")
-    played = page.locator("#played")
-    expect(played).to_contain_text("It would decide")
+    played = page.locator(".play")
+    expect(page.locator("#played")).to_contain_text("It would decide")
+    step = page.locator("#step-1")
+    step.locator("summary").first.click()
+    expect(step).not_to_have_attribute("open", "")
     group = page.locator("details.card", has_text="telemetry").first
     group.locator("summary").click()
     before = played.text_content()
@@ -159,9 +214,9 @@ def test_the_playground_decides_as_facts_move(seen: Watched) -> None:
     for _ in range(10):
         page.keyboard.press("ArrowRight")
     until(lambda: played.text_content() != before, "another trace")
+    expect(step).not_to_have_attribute("open", "")
     group.get_by_role("switch", name="known").click()
-    expect(played).to_contain_text("telemetry.maker_fill_ratio")
-    expect(played).to_contain_text("absent")
+    expect(page.locator("#played-steps")).to_contain_text("telemetry.maker_fill_ratio ∅ absent")
 
 
 def test_another_value_is_tried_on_what_was_decided(seen: Watched) -> None:
@@ -173,9 +228,17 @@ def test_another_value_is_tried_on_what_was_decided(seen: Watched) -> None:
     row = page.locator("tr", has_text="route").filter(has_text="▶ taker")
     expect(row.locator("td[data-label='now']")).to_have_text("◆ maker")
     picture(page, "what_if-answer-1280-light")
+    _fits_a_phone(page)
     page.get_by_label("Value").fill("7")
     page.get_by_role("button", name="Decide again").click()
     expect(page.get_by_role("alert")).to_contain_text("out of range")
+
+
+def _fits_a_phone(page: Page) -> None:
+    """Nothing has to be scrolled sideways."""
+    page.set_viewport_size({"width": 390, "height": 900})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.set_viewport_size({"width": 1280, "height": 900})
 
 
 def test_every_page_opens_wide_and_narrow_light_and_dark(seen: Watched) -> None:
@@ -186,15 +249,17 @@ def test_every_page_opens_wide_and_narrow_light_and_dark(seen: Watched) -> None:
         for width in (1280, 390):
             page.set_viewport_size({"width": width, "height": 900})
             for theme in THEMES:
-                page.emulate_media(color_scheme=theme)
+                page.emulate_media(color_scheme=theme, reduced_motion="reduce")  # colours change at once
                 expect(page.locator(f"body.body--{theme}")).to_have_count(1)
                 wide = page.evaluate("document.documentElement.scrollWidth")
                 assert wide <= width, f"{path} is {wide} px wide at {width} px"
                 backgrounds.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
                 picture(page, f"{name}-{width}-{theme}")
+                if width == 1280:
+                    assert unreadable(page) == [], f"{path}, {theme}"
         assert len(set(backgrounds)) == 2, f"{path} looks alike in light and dark"
         page.set_viewport_size({"width": 1280, "height": 900})
-        page.emulate_media(color_scheme="light")
+        page.emulate_media(color_scheme="light", reduced_motion="no-preference")
 
 
 def test_a_keyboard_reaches_everything(seen: Watched) -> None:
@@ -238,4 +303,11 @@ def test_off_loopback_a_browser_is_asked_for_the_token(browser: Browser, tmp_pat
         expect(page.get_by_label("Token")).to_be_visible()
         page.goto(url)
         assert page.url == f"{url}/login"
-        context.close()
+        page.get_by_label("Token").fill(TOKEN)
+        page.get_by_role("button", name="Log in").click()
+        page.wait_for_function("window.did_handshake")
+        expect(page.get_by_text("the server does not answer")).to_have_count(0)
+    expect(page.get_by_text("the server does not answer")).to_be_visible()
+    expect(page.locator("#fresh-state")).to_be_hidden()
+    assert unreadable(page) == []
+    context.close()

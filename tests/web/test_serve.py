@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -23,6 +24,7 @@ from engine.routing.sessions.source import open_market
 from engine.routing.sessions.start import SessionOptions, open_embedded
 from engine.routing.shape import SessionShape
 from engine.web.access import AccessError, access_to
+from engine.web.limits import Limits
 from engine.web.serve import Beside, ServeOptions
 from engine.web.server import Listening, Settings
 from tests.cli.harness import sluice
@@ -71,6 +73,7 @@ def test_it_answers_until_a_signal_ends_it_in_order(tmp_path: Path, number: sign
             while client.get("/readyz").status_code != 200:
                 pass
             assert client.get("/v1/health").json()["tick"] == 1
+            assert client.get("/nothing?token=of-mine").status_code == 404
         output, errors = ended(process, number)
         assert process.returncode == 0, errors
         assert output.splitlines() == [
@@ -79,6 +82,7 @@ def test_it_answers_until_a_signal_ends_it_in_order(tmp_path: Path, number: sign
             f"journal   {tmp_path / 'journal'}",
         ]
         assert "Traceback" not in errors
+        assert "of-mine" not in errors
 
 
 def test_its_log_is_json_where_asked_and_says_what_happens_from_now_on(tmp_path: Path) -> None:
@@ -144,6 +148,46 @@ def test_it_listens_on_the_new_loopback_too(tmp_path: Path) -> None:
     try:
         assert listening.url.startswith("http://[::1]:")
         assert httpx.get(f"{listening.url}/livez").status_code == 200
+    finally:
+        listening.stop()
+
+
+def test_a_proxy_of_ours_says_who_asks_and_nobody_else_does(tmp_path: Path) -> None:
+    """Wrong tokens count for who gives them, and cookies are for TLS alone where the proxy speaks it."""
+    forwarded = {"X-Forwarded-For": "192.0.2.1, 192.0.2.7", "X-Forwarded-Proto": "https", "Host": "desk.example"}
+    for proxies in ((), ("127.0.0.1",)):
+        access = access_to("127.0.0.1", None, {"SLUICE_TOKEN": TOKEN}, ("desk.example",), proxies)
+        web = a_web(tmp_path, access=access, limits=Limits(failures_burst=1, failures_per_s=0.001))
+        web.settings = Settings(port=0, proxies=proxies, limits=web.settings.limits)
+        listening = Listening(web)
+        listening.start()
+        try:
+            with httpx.Client(base_url=listening.url, headers=forwarded) as client:
+                entered = client.post("/login", data={"token": TOKEN})
+                assert ("Secure" in entered.headers["set-cookie"]) == bool(proxies)
+                wrong = {"Authorization": "Bearer wrong"}
+                assert [client.get("/metrics", headers=wrong).status_code for _ in range(2)] == [401, 429]
+                another = {"X-Forwarded-For": "192.0.2.7, 192.0.2.8", **BEARER}
+                assert client.get("/metrics", headers=another).status_code == (200 if proxies else 429)
+        finally:
+            listening.stop()
+
+
+def test_what_is_no_http_is_answered_with_a_problem_on_a_socket(tmp_path: Path) -> None:
+    web = a_web(tmp_path, limits=Limits(head_within_s=0.05))
+    web.settings = replace(web.settings, port=0)
+    listening = Listening(web)
+    listening.start()
+    try:
+        address = ("127.0.0.1", int(listening.url.rpartition(":")[2]))
+        for sent, status in ((b"\x16\x03\x01\r\n\r\n", b"400"), (b"GET / HTTP/1.1\r\nHost: lo", b"408")):
+            with socket.create_connection(address, 10) as held:
+                held.sendall(sent)
+                answered = b"".join(iter(lambda held=held: held.recv(4096), b""))  # type: ignore[misc] # a default binds it
+            assert answered.startswith(b"HTTP/1.1 " + status)
+            assert b"application/problem+json" in answered
+        with socket.create_connection(address, 10) as held:
+            assert held.recv(1) == b""  # who says nothing is not waited for
     finally:
         listening.stop()
 

@@ -114,3 +114,52 @@ def test_intents_of_samples_are_events_too() -> None:
     source = HandedSource()
     source.see(received())
     assert [type(event).__name__ for event in source.take(9)] == ["IntentReceived"]
+
+
+def test_a_broken_line_is_named_and_lines_before_are_counted_for_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A day may have gigabytes: a server that begins to watch it must not read them first."""
+    write(tmp_path, a_session()[:3])
+    with monkeypatch.context() as patch:
+        patch.setattr("engine.journal.reader._line_number", lambda *_: pytest.fail("the day was read"))
+        source = JournalSource(tmp_path, backlog=1)
+    assert everything(source) == [3]
+    (path,) = tmp_path.glob("*.jsonl")
+    with path.open("ab") as stream:
+        stream.write(b"{}\n[]\n")
+    assert everything(source) == []
+    assert everything(source) == []
+    assert source.bad_lines == 2
+    assert [f"{path.name}:{line}:" in caplog.text for line in (3, 4, 5, 6)] == [False, True, True, False]
+
+
+def test_a_journal_that_cannot_be_read_says_so_until_it_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    events = a_session()
+    write(tmp_path, events[:1])
+    source = JournalSource(tmp_path, backlog=0)
+    write(tmp_path, events[1:])
+
+    def broken(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", broken)
+        assert everything(source) == []
+        assert source.failure == "permission denied"
+    assert everything(source) == [event.seq for event in events[1:]]
+    assert source.failure is None
+
+
+def test_a_journal_whose_files_go_away_is_no_quiet_one(tmp_path: Path) -> None:
+    source = JournalSource(tmp_path)
+    assert (everything(source), source.failure) == ([], None)
+    write(tmp_path, a_session())
+    assert everything(source)
+    (path,) = tmp_path.glob("*.jsonl")
+    path.rename(tmp_path / "elsewhere")
+    assert everything(source) == []
+    assert source.failure == "its files are gone"
+    write(tmp_path, a_session()[:2])
+    assert everything(source) == [1, 2]
+    assert source.failure is None

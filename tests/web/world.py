@@ -61,6 +61,7 @@ class ListedSource:
 
     def __init__(self, events: Iterable[Event] = (), *, old: int = 0) -> None:
         self.bad_lines = 0
+        self.failure: str | None = None
         self.old = old
         self.events = deque(events)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from engine.analysis.diff.changes import Given, Spot
 from engine.analysis.diff.renames import steps_of
@@ -38,7 +38,11 @@ def _decisions(diff: Diff, found: Behaviour) -> Iterator[str]:
     """One line a transition, at the first change that makes it: a warning where no entry says that it is meant."""
     for each in found.transitions:
         title = f"{each.policy}.{each.decision} {each.text}"
-        lines = [f"for {each.scope.text}", *(f"{label}: {' and '.join(texts)}" for label, texts in where(each))]
+        lines = [f"for {each.scope.text}"]
+        if each.undecided:
+            lines.append(f"undecided: {each.undecided}")
+        else:
+            lines += [_labelled(label, texts) for label, texts in where(each)]
         lines += [f"through: {text}" for text in through(each)]
         if each.expected is not None:
             lines.append(f"meant: {each.expected.why}")
@@ -50,6 +54,10 @@ def _decisions(diff: Diff, found: Behaviour) -> Iterator[str]:
     for note in notes(found):
         span = _top(diff, None)
         yield annotation("warning", openable(span.file, diff.b.asked.home), span, "sluice diff", note)
+
+
+def _labelled(label: str, texts: Sequence[str]) -> str:
+    return f"{label.strip()}: {' and '.join(texts)}" if label else " and ".join(texts)
 
 
 def _responsible(diff: Diff, transition: Transition) -> Span:

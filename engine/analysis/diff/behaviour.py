@@ -13,17 +13,18 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import product
 
-import z3
-
-from engine.analysis.diff.encoded import Encoded
+from engine.analysis.diff.encoded import TIMEOUTS, Encoded, Patience
+from engine.analysis.diff.exact import is_set
 from engine.analysis.diff.expected import expect
 from engine.analysis.diff.extent import extent
+from engine.analysis.diff.regions import unconfirmed
 from engine.analysis.diff.scopes import compared, joined
 from engine.analysis.diff.transitions import Behaviour, Direction, Numbers, Question, Transition
 from engine.analysis.proofs import QUESTION_TIMEOUT_S
 from engine.analysis.proofs.asking import Proven, Refuted, Undecided
 from engine.backends.solver.space import Side
 from engine.backends.solver.terms import Bit, Number, Real, Term, compare_reals, conj, disj, is_value, lift
+from engine.backends.solver.turns import turn
 from engine.language.rulebook import Rulebook
 from engine.language.types import ChoiceType, FlagType, NumberType, Type, Value
 
@@ -31,6 +32,7 @@ Progress = Callable[[str, int, int], None]
 """Told what is asked next, how many decisions are done, and how many there are."""
 
 
+@turn()
 def behaviour(
     a: Rulebook,
     b: Rulebook,
@@ -125,7 +127,7 @@ class _Comparison:
                 left = {}
             else:
                 # A model with roots in it may not say which of them it is: then any may be.
-                asked = [pair for pair, bit in left.items() if _is_set(found, bit)] or list(left)
+                asked = [pair for pair, bit in left.items() if is_set(found, bit)] or list(left)
             for pair in asked[:1] if left else asked:
                 yield from self._transition(made, replace(plain, before=pair[0], after=pair[1]), bits[pair], after)
                 left.pop(pair, None)
@@ -140,7 +142,11 @@ class _Comparison:
         for way in _WAYS:
             bit = compare_reals("<" if way == "rises" else ">", before.value, after.value)
             for found in self._transition(made, replace(plain, direction=way), bit, after):
-                spans = [extent(domain, bit, number, self.timeout_s) for number in (before.value, after.value, change)]
+                budget = Patience(TIMEOUTS * self.timeout_s)
+                spans = [
+                    extent(domain, bit, number, min(self.timeout_s, budget.left_s))
+                    for number in (before.value, after.value, change)
+                ]
                 yield found if found.undecided else replace(found, numbers=Numbers(*spans))
 
     def _transition(self, made: Encoded, plain: Transition, bit: Bit, after: Term) -> Iterator[Transition]:
@@ -152,16 +158,19 @@ class _Comparison:
         terrain = made.terrain()
         wanted = terrain.asker.named(bit)
         answer = made.ask(terrain, plain, wanted)
-        match answer:
-            case Proven():
-                return
-            case Undecided(why):
-                self.undecided.append(Question(plain.policy, plain.decision, plain.scope, why))
-                yield replace(plain, undecided=why, uncovered=why)
-            case Refuted(points):
-                found = made.found(terrain, plain, wanted, points[0])
-                made.kept.append((bit, points[0], found))
-                yield replace(found, responsible=made.responsible(bit, plain.decision, after))
+        if isinstance(answer, Proven):
+            return
+        held = made.regions(terrain, plain, wanted)
+        point = answer.points[0] if isinstance(answer, Refuted) else held.first
+        if isinstance(answer, Undecided) and point is None:
+            why = unconfirmed(held) or answer.why
+            self.undecided.append(Question(plain.policy, plain.decision, plain.scope, why))
+            yield replace(plain, undecided=why, uncovered=why)
+        else:
+            assert point is not None
+            found = made.found(plain, point, held)
+            made.kept.append((bit, point, found))
+            yield replace(found, responsible=made.responsible(bit, plain.decision, after))
 
 
 _WAYS: tuple[Direction, ...] = ("rises", "falls")
@@ -174,10 +183,6 @@ def _values_of(kind: Type) -> tuple[Value, ...]:
         case FlagType():
             return (False, True)
     raise TypeError(kind)
-
-
-def _is_set(found: z3.ModelRef, bit: Bit) -> bool:
-    return bit if isinstance(bit, bool) else z3.is_true(found.eval(bit, model_completion=True))
 
 
 def _merged(transitions: Iterable[Transition]) -> list[Transition]:

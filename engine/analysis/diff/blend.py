@@ -302,7 +302,9 @@ def blend(a: Side, b: Side, space: Space) -> Blend:
         for name in policy.types():
             owners = {step.ruleset for step in steps_for(policy.steps, name)}
             reach[name] = frozenset(shared.union(*(blender.owners.get(owner, ()) for owner in owners)))
-    except (_ApartError, TypeError):  # a TypeError: a fact or parameter that is a number here and a choice there
+    except (_ApartError, TypeError, KeyError):
+        # A TypeError: a fact or parameter that is a number here and a choice there. A KeyError: a choice with a value
+        # on one side that the other does not know, and so no order among them.
         terms = None
     return Blend(tuple(blender.switches), terms, reach)
 

@@ -8,14 +8,17 @@ from fractions import Fraction
 from functools import partial
 from typing import Any
 
+import z3
+
 from engine.analysis.diff.blend import Blend, blend, sides_for
-from engine.analysis.diff.paths import comparisons_in, threshold
-from engine.analysis.diff.pieces import Terrain
-from engine.analysis.diff.regions import cover
+from engine.analysis.diff.exact import Exact
+from engine.analysis.diff.paths import Running, clamps_in, comparisons_in, threshold
+from engine.analysis.diff.pieces import Clamped, Terrain
+from engine.analysis.diff.regions import Found, Wanted, cover
 from engine.analysis.diff.responsible import responsible
 from engine.analysis.diff.switchboard import Switchboard
 from engine.analysis.diff.transitions import Responsible, Transition, Witness
-from engine.analysis.proofs.asking import Answer, Refuted, plainer
+from engine.analysis.proofs.asking import Answer, Budget, Refuted, plainer
 from engine.analysis.proofs.runs import Points, Run, facts_of
 from engine.backends.facts import DECISIONS, see
 from engine.backends.interpreter import trace
@@ -23,6 +26,18 @@ from engine.backends.solver.encode import PolicyTerms, encode, parameter_terms
 from engine.backends.solver.space import Key, Point, Side, Space
 from engine.backends.solver.terms import Bit, Term, differ
 from engine.language.model import Compare
+
+TIMEOUTS = 3
+"""What is spent at most on the regions of one transition, and on the ranges of its numbers: so many of `timeout_s`."""
+
+
+class Patience(Budget):
+    """What all questions about one transition may take, which follows from what one of them may."""
+
+    @property
+    def why(self) -> str:
+        """What is said of questions that it was not enough for."""
+        return "it took too long"
 
 
 class Encoded:
@@ -42,7 +57,9 @@ class Encoded:
         self.asker = self._switchboard()
         self._blended = self._switchboard()
         self.kept: list[tuple[Bit, Point, Transition]] = []
-        self._thresholds: dict[Key, set[Fraction]] = {}
+        self._exact = Exact(self.space, (a, b), facts)
+        self._sums: dict[Clamped, z3.ArithRef] = {}
+        self._thresholds: dict[Key | Clamped, set[Fraction]] = {}
         self._relations: dict[Compare, None] = {}
         for side in (a, b):
             for comparison in comparisons_in(side.policy, side.binding.values):
@@ -52,12 +69,31 @@ class Encoded:
                 else:
                     self._thresholds.setdefault(found[0], set()).add(found[1])
 
-    def _switchboard(self) -> Switchboard:
-        return Switchboard(self.space.domain(), self._timeout_s)
+        self._add_sums()
+
+    def _add_sums(self) -> None:
+        """Numbers before rules that clamp them by constants; those that are one on both sides, once."""
+        found: list[dict[Running, set[Fraction]]] = [{}, {}]
+        for held, side in zip(found, (self.a, self.b), strict=True):
+            for running, limit in clamps_in(side.policy, side.binding.values):
+                held.setdefault(running, set()).add(limit)
+        for index, held in enumerate(found):
+            for running, limits in held.items():
+                mine, theirs = (_before(terms, running) for terms in self.terms)
+                shared = mine is not None and theirs is not None and mine.eq(theirs)
+                term = theirs if index else mine
+                if term is not None:
+                    clamped = Clamped(None if shared else 1 if index else 0, running)
+                    self._sums[clamped] = term
+                    self._thresholds.setdefault(clamped, set()).update(limits)
+
+    def _switchboard(self, budget: Budget | None = None) -> Switchboard:
+        return Switchboard(self.space.domain(), self._timeout_s, budget)
 
     def terrain(self) -> Terrain:
         """What regions of one transition are made of; with a solver of its own, which is quicker for knowing less."""
-        return Terrain(self.space, self._facts_terms, self._thresholds, self._relations, self._switchboard())
+        asker = self._switchboard(Patience(TIMEOUTS * self._timeout_s))
+        return Terrain(self.space, self._facts_terms, self._sums, self._thresholds, self._relations, asker)
 
     def same(self, bit: Bit, plain: Transition) -> Transition | None:
         """A transition of another decision that exactly the same inputs make, as one of this decision."""
@@ -70,23 +106,27 @@ class Encoded:
                     witness=witness,
                     like=found.like or f"{found.decision} {found.text}",
                     regions=found.regions,
+                    unconfirmed=found.unconfirmed,
                     covered=found.covered,
                     uncovered=found.uncovered,
                     blended=found.blended,
                 )
         return None
 
-    def found(self, terrain: Terrain, plain: Transition, wanted: Bit, point: Point) -> Transition:
+    def regions(self, terrain: Terrain, plain: Transition, bit: Bit) -> Found:
+        """Where a transition happens."""
+        wanted = Wanted(bit, plain.decision, plain.direction, self._exact, partial(self.makes, plain))
+        return cover(terrain, wanted)
+
+    def found(self, plain: Transition, point: Point, held: Found) -> Transition:
         """A transition with its witness and its regions."""
         runs = self.decide(point)
         before, after = (run.decided(plain.decision) for run in runs)
-        witness = Witness(self.shown(point), before, after, runs[0].steps, runs[1].steps)
-        confirm = partial(self.makes, plain)
-        held = cover(terrain, wanted, plain.decision, self.decide, confirm, point, plain.direction)
         return replace(
             plain,
-            witness=witness,
+            witness=Witness(self.shown(point), before, after, runs[0].steps, runs[1].steps),
             regions=held.regions,
+            unconfirmed=held.unconfirmed,
             covered=held.covered,
             uncovered=held.why,
             blended=self.blend.terms is not None,
@@ -139,3 +179,10 @@ class Encoded:
         confirm = partial(self.makes, transition)
         answer = terrain.find([wanted], confirm)
         return Refuted(plainer(answer.points, confirm)) if isinstance(answer, Refuted) else answer
+
+
+def _before(terms: PolicyTerms, running: Running) -> z3.ArithRef | None:
+    """A number before a rule clamps it; None for a constant."""
+    values = (ends[0] for (rule, name, _), ends in terms.running.items() if Running(rule, name) == running)
+    first = next(values, None)
+    return first if isinstance(first, z3.ArithRef) else None

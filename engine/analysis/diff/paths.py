@@ -7,17 +7,17 @@ the argument they came to. Whatever input agrees with all of these goes the same
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
+from engine.analysis.diff.exact import Way
 from engine.analysis.diff.reach import steps_for
-from engine.analysis.proofs.runs import Run
-from engine.backends.interpreter import StepTrace
+from engine.backends.interpreter import RuleTrace, StepTrace
 from engine.backends.solver.space import Key
 from engine.language import model
-from engine.language.evaluate import Environment, Known, Missing, compare, evaluate
-from engine.language.model import Compare, Constant, Expression, FactRef, Policy, Step, expressions_in, walk
+from engine.language.evaluate import Environment, Known, Missing, compare, evaluate, number
+from engine.language.model import Compare, Constant, Effect, Expression, FactRef, Policy, Step, expressions_in, walk
 from engine.language.syntax import ArithmeticOperator, Comparator
 from engine.language.types import NumberType, Value
 
@@ -35,10 +35,19 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """A number on a path: made of facts and constants alone, and what it came to."""
+    """A number on a path: made of facts and constants alone, and what it came to: a double, or exact."""
 
     expression: Expression
     value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A number of an `each` set on one side, before a rule that clamps it."""
+
+    rule: str
+    """`set.rule`."""
+    name: str
 
 
 @dataclass
@@ -49,6 +58,8 @@ class Path:
     seen: dict[Compare, bool] = field(default_factory=dict)
     numbers: dict[str, Sum] = field(default_factory=dict)
     """Decided numbers, as the facts they are made of."""
+    running: dict[Running, float] = field(default_factory=dict)
+    """What numbers were before rules that clamp them."""
 
     def compared(self, operator: Comparator, left: Sum, right: Sum) -> bool:
         """Compare two numbers and keep that it was done."""
@@ -58,13 +69,16 @@ class Path:
         return held
 
 
-def follow(run: Run, decision: str) -> Path:
-    """The path of a run to a decision."""
-    wanted = {step.ruleset for step in steps_for(run.side.policy.steps, decision)}
+def follow(way: Way, decision: str, *, into_clamps: bool = True) -> Path:
+    """The path of a run to a decision.
+
+    What a constant clamps is compared with that in the facts' own terms, or (not `into_clamps`) only as a sum.
+    """
+    wanted = {step.ruleset for step in steps_for(way.side.policy.steps, decision)}
     path = Path()
-    for step in run.steps:
+    for step in way.steps:
         if step.step.ruleset in wanted:
-            _Follower(path, Environment(step.names, run.side.binding.values)).step(step)
+            _Follower(path, Environment(step.names, way.side.binding.values), into_clamps).step(step)
     return path
 
 
@@ -74,18 +88,18 @@ class _Follower:
 
     path: Path
     env: Environment
+    into_clamps: bool
 
     def step(self, done: StepTrace) -> None:
         for looked in done.rules:
             for leaf in looked.rule.leaves():
                 self.look(leaf.written.expression)
-        matched = [looked.rule for looked in done.rules if looked.matched]
         match done.step.hit:
             case "first":
-                for effect in matched[0].effects:
+                for effect in done.rules[-1].rule.effects:  # the one that matched
                     self._set(effect.name, effect.value.expression)
             case "each":
-                self._each(done.step, matched)
+                self._each(done.step, done.rules)
             case "veto":
                 pass  # a flag that the conditions looked at decide
 
@@ -95,25 +109,35 @@ class _Follower:
         else:
             self.look(expression)
 
-    def _each(self, step: Step, matched: list[model.Rule]) -> None:
+    def _each(self, step: Step, rules: Sequence[RuleTrace]) -> None:
         for name, start in step.start:
             self._set(name, start.expression)
-        for rule in matched:
-            for effect in rule.effects:
-                if effect.kind == "set":
-                    self._set(effect.name, effect.value.expression)
-                    continue
-                before, given = self.path.numbers[effect.name], self._there(effect.value.expression)
-                if effect.kind == "add":
-                    after = self._made("+", before, given, before.value + given.value)
-                else:
-                    after = self._clamped(effect.kind, before, given)
-                self.path.numbers[effect.name] = after
+        for looked in rules:
+            for effect in looked.rule.effects:
+                if effect.kind in ("at_least", "at_most"):
+                    running = Running(looked.rule.full_id, effect.name)
+                    self.path.running.setdefault(running, self.path.numbers[effect.name].value)
+                if looked.matched:
+                    self._apply(effect)
         for name, kind in step.sets:
             if isinstance(kind, NumberType):
-                low, high = (Sum(Constant(0, 0, end, _BARE), end) for end in (kind.min, kind.max))
+                low, high = self._constant(kind.min), self._constant(kind.max)
                 raised = self._clamped("at_least", self.path.numbers[name], low)
                 self.path.numbers[name] = self._clamped("at_most", raised, high)
+
+    def _apply(self, effect: Effect) -> None:
+        if effect.kind == "set":
+            self._set(effect.name, effect.value.expression)
+            return
+        before, given = self.path.numbers[effect.name], self._there(effect.value.expression)
+        if effect.kind == "add":
+            after = self._made("+", before, given, before.value + given.value)
+        elif self.into_clamps or not isinstance(given.expression, Constant):
+            after = self._clamped(effect.kind, before, given)
+        else:
+            outside = compare("<" if effect.kind == "at_least" else ">", before.value, given.value, _BARE)
+            after = given if outside else before
+        self.path.numbers[effect.name] = after
 
     def _clamped(self, kind: str, value: Sum, limit: Sum) -> Sum:
         outside = self.path.compared("<" if kind == "at_least" else ">", value, limit)
@@ -149,13 +173,13 @@ class _Follower:
         """A number as the facts it is made of; None where it is missing."""
         match expression:
             case Constant(value=value):
-                return Sum(expression, float(value))
+                return self._constant(value)
             case model.ParameterRef():
                 return self._constant(self._value(expression))
             case FactRef(group=group, name=name):
                 self.path.facts[group, name] = None
                 value = self._value(expression)
-                return None if isinstance(value, Missing) else Sum(replace(expression, start=0, end=0), float(value))
+                return None if isinstance(value, Missing) else Sum(replace(expression, start=0, end=0), number(value))
             case model.DecisionRef(name=name):
                 return self.path.numbers[name]
             case model.Negative(operand=operand):
@@ -172,8 +196,8 @@ class _Follower:
 
     @staticmethod
     def _constant(value: Known) -> Sum:
-        assert isinstance(value, int | float)
-        return Sum(Constant(0, 0, float(value), _BARE), float(value))
+        assert not isinstance(value, str)
+        return Sum(Constant(0, 0, float(value), _BARE), value)  # a literal or a parameter: a double either way
 
     @staticmethod
     def _negative(of: Sum) -> Sum:
@@ -192,7 +216,7 @@ class _Follower:
             0, 0, operator, Constant(0, 0, left.value, _BARE), Constant(0, 0, right.value, _BARE), _BARE
         )
         value = self._value(constants)
-        return None if isinstance(value, Missing) else self._made(operator, left, right, float(value))
+        return None if isinstance(value, Missing) else self._made(operator, left, right, number(value))
 
     def _call(self, expression: model.Call) -> Sum | None:
         given = [self.number(argument) for argument in expression.arguments]
@@ -202,9 +226,9 @@ class _Follower:
         result = numbers[0]
         if expression.function == "abs":
             return self._negative(result) if self.path.compared("<", result, self._constant(0.0)) else result
-        for number in numbers[1:]:
-            first = self.path.compared("<=" if expression.function == "min" else ">=", result, number)
-            result = result if first else number
+        for other in numbers[1:]:
+            first = self.path.compared("<=" if expression.function == "min" else ">=", result, other)
+            result = result if first else other
         return result
 
 
@@ -297,3 +321,14 @@ def _filled(expression: Expression, values: Mapping[str, Value]) -> Expression:
         case model.Call(arguments=arguments):
             return replace(expression, arguments=tuple(_filled(each, values) for each in arguments))
     return expression
+
+
+def clamps_in(policy: Policy, values: Mapping[str, Value]) -> Iterator[tuple[Running, Fraction]]:
+    """Every number that a rule of an `each` set clamps by a constant, with what it is clamped to."""
+    for step in policy.steps:
+        for rule in step.rules:
+            for effect in rule.effects:
+                if effect.kind in ("at_least", "at_most"):
+                    limit = linear(_filled(effect.value.expression, values))
+                    if limit is not None and not limit.factors:
+                        yield Running(rule.full_id, effect.name), limit.constant

@@ -11,19 +11,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import islice, pairwise
-from typing import Literal, cast
+from typing import Literal, TypeGuard, cast
 
 import z3
 
-from engine.analysis.diff.paths import Path, threshold
+from engine.analysis.diff.exact import Sight, Way, is_set
+from engine.analysis.diff.paths import Path, Running, threshold
 from engine.analysis.diff.switchboard import Switchboard
 from engine.analysis.diff.transitions import Bound
-from engine.analysis.proofs.asking import Answer, Confirm, Refuted
-from engine.analysis.proofs.runs import Run
+from engine.analysis.proofs.asking import Answer, Confirm, Proven, Refuted, Undecided
 from engine.backends.solver.encode import truth_over
-from engine.backends.solver.space import Key, Point, Space
-from engine.backends.solver.terms import Bit, Number, Term, compare_reals, conj, disj, missing_of, neg
-from engine.language.evaluate import Environment, Known, Missing, compare, evaluate
+from engine.backends.solver.space import Key, Point, Space, fraction_of
+from engine.backends.solver.terms import Bit, Number, Real, Term, compare_reals, conj, disj, missing_of, neg
+from engine.language.evaluate import Known, Missing, compare, number
 from engine.language.model import Compare, Expression, FactRef, walk
 from engine.language.syntax import Comparator
 from engine.language.types import NumberType, Value
@@ -32,37 +32,37 @@ _NUMBER = NumberType("any", 0.0, 0.0)
 _OPPOSITE: Mapping[Comparator, Comparator] = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
 
 End = Literal["lower", "upper"]
+_NEXT_TO = Fraction(1, 10**6)
+"""How far from an input around which no region is found others are looked for, as a share of each number."""
 ENDS: tuple[End, ...] = ("lower", "upper")
+
+
+@dataclass(frozen=True, slots=True)
+class Clamped:
+    """A number before a rule clamps it: on one side (0 or 1), or on both alike (None)."""
+
+    side: Literal[0, 1] | None
+    running: Running
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Piece:
     """A condition that can be dropped by itself, with its meaning as a bit."""
 
-    kind: Literal["known", "missing", "lower", "upper", "values", "relation", "age lower", "age upper"]
+    kind: Literal["known", "missing", "lower", "upper", "values", "relation", "age lower", "age upper", "sum"]
     bit: Bit
     key: Key = ("", "")
     bound: Bound | None = None
     values: tuple[str, ...] = ()
     relation: Compare | None = None
+    sum: Clamped | None = None
+    end: End = "lower"
+    """Of a sum: which end its bound is."""
 
-    def holds(self, runs: tuple[Run, Run], point: Point) -> bool:
-        """Whether it holds for an input, in doubles."""
-        if self.kind.startswith("age"):
-            assert self.bound is not None
-            return _within(point.ages[self.key[0]], "lower" if self.kind == "age lower" else "upper", self.bound)
-        if self.relation is not None:
-            names = {key[1]: _known(key, runs, point) for key in keys_in(self.relation)}
-            return evaluate(self.relation, Environment(names, {})) is not False
-        value = _known(self.key, runs, point)
-        if self.kind in ("known", "missing"):
-            return isinstance(value, Missing) == (self.kind == "missing")
-        if isinstance(value, Missing):
-            return True
-        if self.kind == "values":
-            return text_of(value) in self.values
-        assert self.bound is not None
-        return _within(value, "lower" if self.kind == "lower" else "upper", self.bound)
+    @property
+    def meaning(self) -> tuple[object, ...]:
+        """What it says, for those that say the same."""
+        return self.kind, self.key, self.bound, self.values, self.relation, self.sum, self.end
 
 
 @dataclass
@@ -72,8 +72,10 @@ class Terrain:
     space: Space
     facts: tuple[Mapping[str, Term], Mapping[str, Term]]
     """What each side makes of an input."""
-    thresholds: dict[Key, set[Fraction]]
-    """Numbers that a fact is compared with: by rules of either side, and on the paths seen so far."""
+    sums: Mapping[Clamped, z3.ArithRef]
+    """Numbers before rules that clamp them by constants, as terms."""
+    thresholds: dict[Key | Clamped, set[Fraction]]
+    """Numbers that a fact or a sum is compared with: by rules of either side, and on the paths seen so far."""
     relations: dict[Compare, None]
     """Other comparisons of facts: in rules of either side, and on the paths seen so far."""
     asker: Switchboard
@@ -91,34 +93,48 @@ class Terrain:
         """Where no side that reads a fact has a value of it."""
         return self._gone[key]
 
-    def pieces(self, runs: tuple[Run, Run], point: Point, paths: Sequence[Path]) -> list[Piece]:
+    def pieces(self, sight: Sight, paths: Sequence[Path]) -> list[Piece]:
         """What holds of an input and implies that any other with the same goes the same ways."""
         keys = list(dict.fromkeys(key for path in paths for key in path.facts))
-        apart = [*self._apart(runs, point, keys)]
+        apart = [*self._apart(sight, keys)]
         keys = list(dict.fromkeys((*keys, *(key for key, _ in apart))))
         seen = (threshold(comparison) for path in paths for comparison in path.seen)
         for key, values in (*((each[0], {each[1]}) for each in seen if each is not None), *apart):
             self.thresholds.setdefault(key, set()).update(values)
         found: list[Piece] = []
         for key in keys:
-            found += self._of_fact(key, runs, point)
+            found += self._of_fact(key, sight)
         for path in paths:
             for comparison, held in path.seen.items():
                 if threshold(comparison) is None:
                     self.relations[comparison] = None
                     found += self.relation(comparison, held=held)
-        found += self._broken(runs, point)
-        return [*found, *self._ages(point)]
+        found += self._broken(sight)
+        return [*found, *self._ages(sight.point)]
 
-    def _apart(self, runs: tuple[Run, Run], point: Point, keys: Sequence[Key]) -> Iterator[tuple[Key, set[Fraction]]]:
+    def sums_on(self, paths: Sequence[Path]) -> Iterator[Piece]:
+        """Between which limits the sums were that rules clamp; those of later rules first, since these go first."""
+        for clamped in reversed(tuple(self.sums)):
+            value = paths[clamped.side or 0].running.get(clamped.running)
+            if value is not None:
+                for end in ENDS:
+                    holding = [bound for bound in self.bounds(end, clamped) if _within(value, end, bound)]
+                    yield from (self.sum_bound(end, clamped, bound) for bound in holding[-1:])
+
+    def sum_bound(self, end: End, clamped: Clamped, bound: Bound) -> Piece:
+        """That a sum lies within an end of a range."""
+        held = _compared(end, self.sums[clamped], bound)
+        return Piece("sum", held, bound=bound, sum=clamped, end=end)
+
+    def _apart(self, sight: Sight, keys: Sequence[Key]) -> Iterator[tuple[Key, set[Fraction]]]:
         """Facts whose ranges differ, with the ends of both: beyond one of them a side has no value."""
         for key in keys:
-            numbers = [kind for run in runs if isinstance(kind := _type_of(run, key), NumberType)]
-            if len({(kind.min, kind.max) for kind in numbers}) > 1 and point.given[key] is not None:
+            numbers = [kind for way in sight.ways if isinstance(kind := _type_of(way, key), NumberType)]
+            if len({(kind.min, kind.max) for kind in numbers}) > 1 and sight.point.given[key] is not None:
                 yield key, {Fraction(end) for kind in numbers for end in (kind.min, kind.max)}
 
-    def _of_fact(self, key: Key, runs: tuple[Run, Run], point: Point) -> list[Piece]:
-        gone, value, variable = self.gone(key), _known(key, runs, point), self.space.variables[key]
+    def _of_fact(self, key: Key, sight: Sight) -> list[Piece]:
+        gone, value, variable = self.gone(key), _known(key, sight), self.space.variables[key]
         if isinstance(value, Missing):
             return [Piece("missing", gone, key)]
         found = [Piece("known", neg(gone), key)]
@@ -129,18 +145,29 @@ class Terrain:
             return found
         return [*found, self.values_in(key, (text_of(value),))]
 
-    def bounds(self, kind: End, key: Key) -> list[Bound]:
-        """All ends of ranges there are for a fact, the widest range first."""
+    def bounds(self, kind: End, key: Key | Clamped) -> list[Bound]:
+        """All ends of ranges there are for a fact or a sum, the widest range first.
+
+        Of a fact those within its own range: a rule may compare it with what it never is.
+        """
         limits = sorted(self.thresholds.get(key, ()), reverse=kind == "upper")
-        return [Bound(limit, inclusive) for limit in limits for inclusive in (True, False)]
+        if isinstance(key, Clamped):
+            return [Bound(limit, inclusive) for limit in limits for inclusive in (True, False)]
+        low, high = self.space.ends(key)
+        nearest, farthest = (low, high) if kind == "lower" else (high, low)
+        return [
+            Bound(limit, inclusive)
+            for limit in limits
+            if low <= limit <= high
+            for inclusive in (True, False)
+            if limit != (nearest if inclusive else farthest)
+        ]
 
     def bound(self, kind: End, key: Key, bound: Bound) -> Piece:
         """That a fact lies within an end of a range where it is known."""
         number = self.space.variables[key].number
         assert number is not None
-        sign: Comparator = ">" if kind == "lower" else "<"
-        held = compare_reals(cast("Comparator", f"{sign}=") if bound.inclusive else sign, number, bound.value)
-        return Piece(kind, disj(self.gone(key), held), key, bound)
+        return Piece(kind, disj(self.gone(key), _compared(kind, number, bound)), key, bound)
 
     def values_in(self, key: Key, values: tuple[str, ...]) -> Piece:
         """That a fact has one of these values where it is known."""
@@ -166,17 +193,19 @@ class Terrain:
             names[key[1]] = Number(number, self.gone(key))
         return [Piece("relation", neg(truth_over(names, wanted).false), relation=wanted)]
 
-    def _broken(self, runs: tuple[Run, Run], point: Point) -> Iterator[Piece]:
+    def _broken(self, sight: Sight) -> Iterator[Piece]:
         """Relations that one side alone has: broken, they make a fact invalid for that side."""
-        mine, others = ({relation for group in run.side.policy.groups for relation in group.relations} for run in runs)
+        mine, others = (
+            {relation for group in way.side.policy.groups for relation in group.relations} for way in sight.ways
+        )
         if mine == others:
             return
-        for run in runs:
-            for group in run.side.policy.groups:
+        for way in sight.ways:
+            for group in way.side.policy.groups:
                 for relation in group.relations:
                     ends = [(group.name, name) for name in (relation.left, relation.right)]
-                    left, right = (point.given[key] for key in ends)
-                    if relation in mine & others or not isinstance(left, float) or not isinstance(right, float):
+                    left, right = (sight.point.given[key] for key in ends)
+                    if relation in mine & others or not _is_number(left) or not _is_number(right):
                         continue
                     first, second = (FactRef(0, 0, *key, _NUMBER) for key in ends)
                     comparison = Compare(0, 0, relation.operator, first, second)
@@ -208,15 +237,62 @@ class Terrain:
 
     def find(self, wanted: Sequence[Bit], confirm: Confirm) -> Answer:
         """Whether any input does what is wanted, one of plain numbers if there is one."""
+        found = self.model(wanted)
+        if not isinstance(found, z3.ModelRef):
+            return found
+        point = self.space.point(found)
+        if confirm((point,)):
+            return Refuted((point,))
+        return self.asker.find(wanted, lambda found: (self.space.point(found),), confirm)
+
+    def model(self, wanted: Sequence[Bit]) -> z3.ModelRef | Proven | Undecided:
+        """An input that does what is wanted, as the solver has it: of plain numbers if there is one."""
         found = self.asker.model(*wanted)
         if not isinstance(found, z3.ModelRef):
             return found
         plain = self.asker.model(*wanted, self._plain())
-        if isinstance(plain, z3.ModelRef):
-            point = self.space.point(plain)
-            if confirm((point,)):
-                return Refuted((point,))
-        return self.asker.find(wanted, lambda found: (self.space.point(found),), confirm)
+        return plain if isinstance(plain, z3.ModelRef) else found
+
+    def near(self, found: z3.ModelRef) -> str:
+        """An input in words: the numbers that are roots, if there are any; else all facts that are there."""
+        given = self.space.point(found).given
+        known = ((key[1], given[key]) for key in self._telling(found))
+        texts = (
+            f"{name} {value:.6g}" if isinstance(value, float) else f"{name} {text_of(value)}"
+            for name, value in known
+            if value is not None
+        )
+        return ", ".join(texts) or "no facts at all"
+
+    def elsewhere(self, found: z3.ModelRef) -> Bit:
+        """Not next to an input: a number is farther off, or a fact is there that was not, or has another value.
+
+        Where numbers are roots, which nothing that is written comes to exactly, these alone are asked to be elsewhere.
+        """
+        bits: list[Bit] = []
+        for key in self._telling(found):
+            variable = self.space.variables[key]
+            gone = is_set(found, variable.gap)
+            bits.append(neg(variable.gap) if gone else variable.gap)
+            if gone:
+                continue
+            if variable.number is not None:
+                value = fraction_of(found, variable.number)
+                reach = max(abs(value), Fraction(1)) * _NEXT_TO
+                bits.append(compare_reals("<", variable.number, value - reach))
+                bits.append(compare_reals(">", variable.number, value + reach))
+            else:
+                flags = [variable.flag] if variable.flag is not None else list(variable.options.values())
+                bits += [neg(bit) if is_set(found, bit) else bit for bit in flags]
+        return disj(*bits)
+
+    def _telling(self, found: z3.ModelRef) -> list[Key]:
+        roots = [
+            key
+            for key, variable in self.space.variables.items()
+            if variable.number is not None and z3.is_algebraic_value(found.eval(variable.number))
+        ]
+        return roots or list(self.space.variables)
 
     def _plain(self) -> Bit:
         """Inputs of plain numbers: on a number that a fact is compared with, or well between two of them.
@@ -256,18 +332,28 @@ def _plain_values(limits: Iterable[Fraction], kind: NumberType) -> list[float]:
     return sorted(found)
 
 
-def _type_of(run: Run, key: Key) -> object:
-    for group in run.side.policy.groups:
+def _type_of(way: Way, key: Key) -> object:
+    for group in way.side.policy.groups:
         if group.name == key[0]:
             return next((fact.type for fact in group.facts if fact.name == key[1]), None)
     return None
 
 
-def _known(key: Key, runs: Iterable[Run], point: Point) -> Known:
+def _known(key: Key, sight: Sight) -> Known:
     """The value of a fact, if any side has it."""
-    had = any(_type_of(run, key) is not None and not isinstance(run.names[key[1]], Missing) for run in runs)
-    value = point.given[key]
+    had = any(_type_of(way, key) is not None and not isinstance(way.names[key[1]], Missing) for way in sight.ways)
+    value = sight.point.given[key]
     return value if had and value is not None else Missing.ABSENT
+
+
+def _compared(end: End, number: Real, bound: Bound) -> Bit:
+    sign: Comparator = ">" if end == "lower" else "<"
+    return compare_reals(cast("Comparator", f"{sign}=") if bound.inclusive else sign, number, bound.value)
+
+
+def _is_number(value: Value | None) -> TypeGuard[float]:
+    """Whether it is a double, or exact."""
+    return isinstance(value, float | Fraction)
 
 
 def text_of(value: float | bool | str) -> str:
@@ -276,7 +362,7 @@ def text_of(value: float | bool | str) -> str:
 
 
 def _within(value: Value, end: End, bound: Bound) -> bool:
-    exact = Fraction(float(value))
+    exact = Fraction(number(value))
     inside = exact > bound.value if end == "lower" else exact < bound.value
     return inside or (bound.inclusive and exact == bound.value)
 

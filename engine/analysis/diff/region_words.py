@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Literal
 
 from engine.analysis.diff.paths import Linear, difference
-from engine.analysis.diff.pieces import Piece, keys_in
+from engine.analysis.diff.pieces import Clamped, End, Piece, keys_in
 from engine.analysis.diff.transitions import (
     AgeCondition,
+    Bound,
     Condition,
     FactCondition,
     Region,
     RelationCondition,
+    SumCondition,
     show_exact,
 )
 from engine.backends.solver.space import OTHER, Key, Space
@@ -30,7 +33,7 @@ def region(space: Space, pieces: Sequence[Piece]) -> Region:
     ages: dict[str, AgeCondition] = {}
     for piece in pieces:
         match piece.kind:
-            case "relation":
+            case "relation" | "sum":
                 continue
             case "age lower" | "age upper":
                 assert piece.bound is not None
@@ -54,7 +57,19 @@ def region(space: Space, pieces: Sequence[Piece]) -> Region:
         for key in sorted(by_fact, key=order.__getitem__)
         if not (key in related and [piece.kind for piece in by_fact[key]] == ["known"])
     ]
-    return Region((*ages.values(), *facts_first, *relations))
+    return Region((*ages.values(), *facts_first, *relations, *_sums(pieces)))
+
+
+def _sums(pieces: Sequence[Piece]) -> Iterator[SumCondition]:
+    """What is asked of each sum, both ends together."""
+    held: dict[Clamped, dict[End, Bound | None]] = {}
+    for piece in pieces:
+        if piece.sum is not None:
+            held.setdefault(piece.sum, {})[piece.end] = piece.bound
+    for clamped, ends in reversed(held.items()):  # pieces have those of later rules first
+        side: Literal["A", "B"] | None = None if clamped.side is None else "B" if clamped.side else "A"
+        running = clamped.running
+        yield SumCondition(running.name, running.rule, side, ends.get("lower"), ends.get("upper"))
 
 
 def _condition(space: Space, key: Key, pieces: Sequence[Piece]) -> FactCondition:
@@ -65,16 +80,22 @@ def _condition(space: Space, key: Key, pieces: Sequence[Piece]) -> FactCondition
     if "missing" in kinds:
         return FactCondition(name, variable.type, "missing")
     lower, upper, values = kinds.get("lower"), kinds.get("upper"), kinds.get("values")
+    bounds = [each.bound if each is not None else None for each in (lower, upper)]
+    at_end = variable.number is not None and any(
+        bound is not None and other is None and bound.value == end
+        for bound, other, end in zip(bounds, reversed(bounds), reversed(space.ends(key)), strict=True)
+    )
     listed = None if values is None else tuple("" if value == OTHER else value for value in values.values)
     others = [value for value in all_values if values is not None and value not in values.values]
     return FactCondition(
         name,
         variable.type,
         "known" if "known" in kinds else "any",
-        lower.bound if lower else None,
-        upper.bound if upper else None,
+        bounds[0],
+        bounds[1],
         listed,
         tuple(value for value in others if value != OTHER),
+        at_end and any(bound is not None and bound.inclusive for bound in bounds),
     )
 
 

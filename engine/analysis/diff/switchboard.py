@@ -7,15 +7,15 @@ from collections.abc import Iterable, Sequence
 
 import z3
 
-from engine.analysis.proofs.asking import Asker
+from engine.analysis.proofs.asking import Asker, Budget
 from engine.backends.solver.terms import Bit, lift_bit
 
 
 class Switchboard(Asker):
     """An asker whose bits get names once, so that many questions about the same bits are quick."""
 
-    def __init__(self, domain: Iterable[z3.BoolRef], timeout_s: float) -> None:
-        super().__init__(domain, timeout_s)
+    def __init__(self, domain: Iterable[z3.BoolRef], timeout_s: float, budget: Budget | None = None) -> None:
+        super().__init__(domain, timeout_s, budget)
         self._names: dict[int, tuple[z3.BoolRef, z3.BoolRef]] = {}
 
     def named(self, bit: Bit) -> z3.BoolRef:
@@ -33,7 +33,7 @@ class Switchboard(Asker):
     def excluded(self, *bits: Bit) -> bool | None:
         """True if these cannot all hold; None where the solver gives up."""
         started = time.perf_counter()
-        result = self._solver.check(*(self.named(bit) for bit in bits))
+        result = self._check(*(self.named(bit) for bit in bits))
         self.seconds += time.perf_counter() - started
         return None if result == z3.unknown else bool(result == z3.unsat)
 

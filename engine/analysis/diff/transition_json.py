@@ -15,13 +15,14 @@ from engine.analysis.diff.transitions import (
     Responsible,
     Scope,
     Span,
+    SumCondition,
     Transition,
     Weight,
     Witness,
 )
 from engine.backends.interpreter import StepTrace
 from engine.language.model import Divergence
-from engine.language.types import NumberType
+from engine.language.types import FlagType, NumberType, Type
 
 
 def behaviour_json(found: Behaviour) -> dict[str, Any]:
@@ -49,6 +50,7 @@ def _transition(each: Transition) -> dict[str, Any]:
         **({"moves": each.direction, **_numbers(each.numbers)} if number else {"from": each.before, "to": each.after}),
         "scope": _scope(each.scope),
         "regions": [[_condition(condition) for condition in region.conditions] for region in each.regions],
+        "unconfirmed": [[_condition(condition) for condition in region.conditions] for region in each.unconfirmed],
         "covered": each.covered,
         "uncovered": each.uncovered or None,
         "same_inputs_as": each.like or None,
@@ -86,6 +88,10 @@ def _condition(condition: Condition) -> dict[str, Any]:
     if isinstance(condition, AgeCondition):
         ends = {"lower_s": _bound(condition.lower), "upper_s": _bound(condition.upper)}
         return {"text": condition.text, "group": condition.group, **ends}
+    if isinstance(condition, SumCondition):
+        ends = {"lower": _bound(condition.lower), "upper": _bound(condition.upper)}
+        of = {"sum": condition.decision, "before_rule": condition.rule, "side": condition.side}
+        return {"text": condition.text, **of, **ends}
     if not isinstance(condition, FactCondition):
         return {"text": condition.text, "facts": list(condition.facts), "or_missing": condition.or_missing}
     return {
@@ -94,8 +100,12 @@ def _condition(condition: Condition) -> dict[str, Any]:
         "presence": condition.presence,
         "lower": _bound(condition.lower),
         "upper": _bound(condition.upper),
-        "values": None if condition.values is None else list(condition.values),
+        "values": None if condition.values is None else [_value(condition.type, each) for each in condition.values],
     }
+
+
+def _value(kind: Type, text: str) -> bool | str:
+    return text == "true" if isinstance(kind, FlagType) else text
 
 
 def _responsible(each: Responsible) -> dict[str, Any]:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+from engine.analysis.diff.factors import factored
 from engine.analysis.diff.markdown_text import code, plain
 from engine.analysis.diff.transition_pages import (
+    MOST_SHOWN,
     apart,
     listed,
     notes,
+    open_ends,
     role,
     summary,
+    told,
     weight_text,
 )
-from engine.analysis.diff.transitions import Behaviour, Transition, shared
+from engine.analysis.diff.transitions import Behaviour, Transition
 
 
 def behaviour_lines(found: Behaviour, *, witnesses: bool = True) -> Iterator[str]:
@@ -22,7 +26,7 @@ def behaviour_lines(found: Behaviour, *, witnesses: bool = True) -> Iterator[str
     yield f"{plain(summary(found))}."
     for policy, decision, transitions in found.decisions():
         yield from ("", f"### {code(f'{policy}.{decision}')}")
-        for transition in transitions:
+        for transition in told(transitions):
             yield ""
             yield from _transition(transition, witnesses=witnesses, weighed=found.history is not None)
     for line in notes(found):
@@ -40,8 +44,8 @@ def _transition(transition: Transition, *, witnesses: bool, weighed: bool) -> It
     if transition.expected is not None:
         yield f"- meant: {plain(transition.expected.why)}"
     numbers = transition.numbers
-    if numbers is not None and numbers.before is not None and numbers.after is not None:
-        yield f"- from {numbers.before.text} to: {numbers.after.text}"
+    if numbers is not None and numbers.text:
+        yield f"- from: {_arrowed(numbers.text)}"
     yield from _where(transition)
     yield from _through(transition)
     if weighed:
@@ -59,14 +63,15 @@ def _where(transition: Transition) -> Iterator[str]:
     if transition.like:
         yield f"- where: as {code(_arrowed(transition.like))}"
         return
-    common, own = shared(transition.regions)
-    if common or not own:
-        yield f"- where: {_conditions(listed(common)) if transition.regions else 'not found'}"
-    if own:
-        yield "- and one of:" if common else "- where one of:"
-        yield from (f"  - {_conditions(listed(conditions))}" for conditions in own)
-    if not transition.covered:
-        yield f"- there may be more: the search ended, {plain(transition.uncovered)}"
+    found = factored(transition.regions)
+    if found.common or not found.choices:
+        yield f"- where: {_conditions(listed(found.common)) if transition.regions else 'not found'}"
+    for at, choice in enumerate(found.choices):
+        yield "- and one of:" if found.common or at else "- where one of:"
+        yield from (f"  - {_conditions(listed(conditions))}" for conditions in choice[:MOST_SHOWN])
+        if len(choice) > MOST_SHOWN:
+            yield f"  - {len(choice) - MOST_SHOWN} more, which JSON lists"
+    yield from (f"- {plain(line)}" for line in open_ends(transition))
 
 
 def _arrowed(text: str) -> str:

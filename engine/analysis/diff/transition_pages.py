@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from engine.analysis.diff.factors import factored
 from engine.analysis.diff.reach import steps_for
+from engine.analysis.diff.scopes import joined
 from engine.analysis.diff.transitions import (
     Behaviour,
     Condition,
     Responsible,
     Transition,
-    shared,
     show_value,
 )
 from engine.backends.interpreter import StepTrace
@@ -26,6 +28,9 @@ from engine.printing import LEAST_ROOM, counted, is_measured, print_wrapped, pri
 _LABEL = 7
 """Cells of the word that begins a line: `where`, `through`."""
 _INDENT = "      "
+MOST_SHOWN = 12
+"""Alternatives of one choice that are shown; JSON has all."""
+UNCONFIRMED = "in exact arithmetic it happens there, and no input of doubles was found that shows it"
 
 
 def print_behaviour(console: Console, found: Behaviour) -> None:
@@ -36,7 +41,7 @@ def print_behaviour(console: Console, found: Behaviour) -> None:
     for policy, decision, transitions in found.decisions():
         console.print()
         console.print(Text(f"  {policy}.{decision}", "bold"))
-        for transition in transitions:
+        for transition in told(transitions):
             _print_transition(console, transition, with_weight=found.history is not None)
     for line in notes(found):
         console.print()
@@ -49,16 +54,23 @@ def summary(found: Behaviour) -> str:
     if not found.transitions:
         policies = counted(len(found.policies), "policy", "policies")
         return f"nothing is decided differently: proven for {policies}" if found.same else "undecided"
-    decisions = len({(each.policy, each.decision) for each in found.transitions})
-    meant = len(found.transitions) - len(found.unexpected)
-    told = f", {meant} of them meant" if meant else ""
-    return f"{counted(len(found.transitions), 'transition')} of {counted(decisions, 'decision')}{told}{weighed}"
+    sure = [each for each in found.transitions if not each.undecided]
+    open_ = counted(_decisions(each for each in found.transitions if each.undecided), "decision")
+    if not sure:
+        return f"undecided: {open_}"
+    meant = sum(each.expected is not None for each in sure)
+    parts = [f"{counted(len(sure), 'transition')} of {counted(_decisions(sure), 'decision')}"]
+    parts += [f"{meant} of them meant"] if meant else []
+    parts += [f"{open_} undecided"] if len(sure) < len(found.transitions) else []
+    return f"{', '.join(parts)}{weighed}"
+
+
+def _decisions(transitions: Iterable[Transition]) -> int:
+    return len({(each.policy, each.decision) for each in transitions})
 
 
 def notes(found: Behaviour) -> Iterator[str]:
-    """What else there is to know: what was given up, what one side lacks, what is meant and does not happen."""
-    for question in found.undecided:
-        yield f"undecided: {question.policy}.{question.decision} for {question.scope.text}: {question.why}"
+    """What else there is to know: what one side lacks, what is meant and does not happen."""
     for side, lacking in (("B", found.only_a), ("A", found.only_b)):
         if lacking:
             yield f"not compared, since {side} does not have it: {', '.join(lacking)}"
@@ -72,14 +84,24 @@ def entry_text(entry: Divergence) -> str:
     return f"{entry.policy}.{entry.decision}{ends}"
 
 
+def told(transitions: Iterable[Transition]) -> list[Transition]:
+    """Those of one decision as they are told: once for all symbols of which the same is said, often seen ones first."""
+    found: dict[object, Transition] = {}
+    for own, each in enumerate(transitions):
+        shown = own if not each.like else (each.text, each.numbers, each.like, each.responsible, each.weight)
+        known = found.get(shown)
+        found[shown] = each if known is None else replace(known, scope=joined(known.scope, each.scope))
+    return sorted(found.values(), key=lambda each: -each.weight.count if each.weight is not None else 0)
+
+
 def _print_transition(console: Console, transition: Transition, *, with_weight: bool) -> None:
     head = Text.assemble("    ", (printable(transition.text), "yellow"), f"  for {transition.scope.text}")
     print_wrapped(console, head, hanging=6)
     if transition.undecided:
         _print_line(console, "", f"undecided: {transition.undecided}")
         return
-    if transition.numbers is not None and transition.numbers.before and transition.numbers.after:
-        _print_line(console, "from", f"{transition.numbers.before.text} to: {transition.numbers.after.text}")
+    if transition.numbers is not None and transition.numbers.text:
+        _print_line(console, "from", transition.numbers.text)
     for label, texts in where(transition):
         _print_conditions(console, label, texts)
     _print_lines(console, "through", through(transition))
@@ -116,17 +138,29 @@ def _print_line(console: Console, label: str, text: str) -> None:
 
 
 def where(transition: Transition) -> Iterator[tuple[str, list[str]]]:
-    """What several regions have in common and what each has of its own, as conditions, with the word before them."""
+    """What regions have in common and what they choose from, as conditions, with the word before them."""
     if transition.like:
         yield "where", [f"as {transition.like}"]
         return
-    common, own = shared(transition.regions)
-    if common or not own:
-        yield "where", listed(common) if transition.regions else ["not found"]
-    for number, conditions in enumerate(own):
-        yield ("and" if common else "where") if number == 0 else "or", listed(conditions)
+    found = factored(transition.regions)
+    if found.common or not found.choices:
+        yield "where", listed(found.common) if transition.regions else ["not found"]
+    for at, choice in enumerate(found.choices):
+        for number, conditions in enumerate(choice[:MOST_SHOWN]):
+            first = "and" if found.common or at else "where"
+            yield first if number == 0 else "  or", listed(conditions)
+        if len(choice) > MOST_SHOWN:
+            yield "  or", [f"{len(choice) - MOST_SHOWN} more, which JSON lists"]
+    for line in open_ends(transition):
+        yield "", [line]
+
+
+def open_ends(transition: Transition) -> Iterator[str]:
+    """What is not known of where a transition happens."""
+    for region in transition.unconfirmed:
+        yield f"undecided where {' and '.join(listed(region.conditions))}: {UNCONFIRMED}"
     if not transition.covered:
-        yield "", [f"there may be more: the search ended, {transition.uncovered}"]
+        yield f"there may be more: the search ended, {transition.uncovered}"
 
 
 def listed(conditions: Iterable[Condition]) -> list[str]:
@@ -162,20 +196,28 @@ def apart(transition: Transition) -> Iterator[tuple[str, str]]:
         return
     ways = [_way(steps, transition.decision) for steps in (witness.a, witness.b)]
     for name in dict.fromkeys((*ways[0], *ways[1])):
-        before, after = (way.get(name, "not set") for way in ways)
-        if before.partition(" by ")[0] != after.partition(" by ")[0]:
-            yield name, f"{before} -> {after}"
+        (before, by_a), (after, by_b) = (way.get(name, ("not set", "")) for way in ways)
+        if before != after:
+            yield name, f"{before} -> {after}{by_b}" if by_a == by_b else f"{before}{by_a} -> {after}{by_b}"
 
 
-def _way(steps: Sequence[StepTrace], decision: str) -> dict[str, str]:
-    """Each name that is set on the way to a decision, with its value and the rules that fired."""
+def _way(steps: Sequence[StepTrace], decision: str) -> dict[str, tuple[str, str]]:
+    """Each name that is set on the way to a decision, with its value and what set it."""
     wanted = {step.ruleset for step in steps_for([step.step for step in steps], decision)}
     return {
-        name: f"{show_value(value)} by {', '.join(_setting(step, name)) or 'no rule'}"
+        name: (show_value(value), _set_by(step, name))
         for step in steps
         if step.step.ruleset in wanted
         for name, value in step.sets.items()
     }
+
+
+def _set_by(step: StepTrace, name: str) -> str:
+    """Which rules gave a name its value; where none did, that nothing vetoed, or where its start value stands."""
+    if rules := _setting(step, name):
+        return f" by {', '.join(rules)}"
+    start = next((written for each, written in step.step.start if each == name), None)
+    return " by no veto" if start is None else f", the start value at {start.span.file}:{start.span.line}"
 
 
 def _setting(step: StepTrace, name: str) -> list[str]:

@@ -5,7 +5,7 @@ Nothing here needs a solver, so pages and reports can hold it without the extra 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal
@@ -51,6 +51,8 @@ class FactCondition:
     values: tuple[str, ...] | None = None
     others: tuple[str, ...] = ()
     """The values left out: for a text, those that rules name."""
+    at_end: bool = False
+    """True where the one bound is the very end of the fact's range, so that it is the only value left."""
 
     @property
     def name(self) -> str:
@@ -72,7 +74,8 @@ class FactCondition:
             return self._listed(self.values)
         if self.lower is None and self.upper is None:
             return None
-        return ranged(self.name, self.lower, self.upper)
+        ends = (self.lower or self.upper,) * 2 if self.at_end else (self.lower, self.upper)
+        return ranged(self.name, *ends)
 
     def _listed(self, values: tuple[str, ...]) -> str:
         if values in (("true",), ("false",)) and not isinstance(self.type, TextType):
@@ -123,6 +126,24 @@ class AgeCondition:
         return ranged(f"age of {self.group}", self.lower, self.upper, " s")
 
 
+@dataclass(frozen=True, slots=True)
+class SumCondition:
+    """What a region asks of a number on its way: of its value before a rule clamps it, on one side or on both alike."""
+
+    decision: str
+    rule: str
+    """`set.rule`."""
+    side: Literal["A", "B"] | None
+    lower: Bound | None
+    upper: Bound | None
+
+    @property
+    def text(self) -> str:
+        """`0.5 < offset_bps (B, before bounds) < 8`."""
+        of = f"{self.side}, " if self.side is not None else ""
+        return ranged(f"{self.decision} ({of}before {self.rule.partition('.')[2]})", self.lower, self.upper)
+
+
 def ranged(name: str, low: Bound | None, high: Bound | None, unit: str = "") -> str:
     """A range as a rule would say it; at least one end is given."""
     if low is not None and high is not None:
@@ -136,7 +157,7 @@ def ranged(name: str, low: Bound | None, high: Bound | None, unit: str = "") -> 
     return f"{name} {'<=' if high.inclusive else '<'} {high.text}{unit}"
 
 
-Condition = FactCondition | RelationCondition | AgeCondition
+Condition = FactCondition | RelationCondition | AgeCondition | SumCondition
 """One condition of a region."""
 
 
@@ -150,15 +171,6 @@ class Region:
     def text(self) -> str:
         """The conditions in one line."""
         return " and ".join(condition.text for condition in self.conditions) or "always"
-
-
-def shared(regions: Sequence[Region]) -> tuple[tuple[Condition, ...], tuple[tuple[Condition, ...], ...]]:
-    """The conditions that all regions have, and what each has beside them, for regions that differ."""
-    if len(regions) < 2:
-        return (regions[0].conditions if regions else ()), ()
-    common = tuple(each for each in regions[0].conditions if all(each in other.conditions for other in regions[1:]))
-    rest = tuple(tuple(each for each in region.conditions if each not in common) for region in regions)
-    return common, rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +237,11 @@ class Numbers:
     before: Span | None
     after: Span | None
     change: Span | None
+
+    @property
+    def text(self) -> str:
+        """What it is before and after: `0.5 to below 8 -> above 0.5 to 8`; empty where either is not known."""
+        return f"{self.before.text} -> {self.after.text}" if self.before is not None and self.after is not None else ""
 
 
 @dataclass(frozen=True)
@@ -307,8 +324,10 @@ class Transition:
     like: str = ""
     """A transition of another decision before it that the same inputs make: `route taker -> maker`."""
     regions: tuple[Region, ...] = ()
+    unconfirmed: tuple[Region, ...] = ()
+    """Regions in which exact arithmetic makes it, and no input of doubles was found that does."""
     covered: bool = False
-    """True if every input of the transition lies in a region."""
+    """True if every input of the transition lies in a region, or in one that is unconfirmed."""
     uncovered: str = ""
     """Why not, if not."""
     responsible: tuple[Responsible, ...] = ()

@@ -11,7 +11,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeAlias
 
@@ -20,7 +20,36 @@ import z3
 from engine.analysis.proofs.runs import Points
 from engine.backends.solver.space import Key, Point
 from engine.backends.solver.terms import Bit, conj, lift_bit
+from engine.backends.solver.turns import go_on
 from engine.language.types import Value
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Seconds for all questions together (None: as long as it takes), from now on."""
+
+    seconds: float | None = None
+    clock: Callable[[], float] = time.monotonic
+    started: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "started", self.clock())
+
+    @property
+    def left_s(self) -> float:
+        """What is left of it."""
+        return math.inf if self.seconds is None else self.started + self.seconds - self.clock()
+
+    @property
+    def used_up(self) -> bool:
+        """Whether nothing is left."""
+        return self.left_s <= 0
+
+    @property
+    def why(self) -> str:
+        """What is said of questions that it was not enough for."""
+        return f"the budget of {self.seconds:g} s was used up"
+
 
 Confirm: TypeAlias = Callable[[Points], bool]
 """Whether inputs show what was asked, as the interpreter sees it."""
@@ -64,14 +93,20 @@ _PLAIN = (0.0, 1.0, 10.0, 100.0)
 class Asker:
     """A solver that knows what holds of all inputs, asked one question after the other.
 
-    `timeout_s` is for one question. `seconds` counts what was spent.
+    `timeout_s` is for one question, `budget` for all that share it. `seconds` counts what was spent.
     """
 
-    def __init__(self, domain: Iterable[z3.BoolRef], timeout_s: float) -> None:
+    def __init__(self, domain: Iterable[z3.BoolRef], timeout_s: float, budget: Budget | None = None) -> None:
         self._solver = z3.Solver()
-        self._solver.set("timeout", max(1, round(timeout_s * 1000)))
+        self._timeout_s = timeout_s
+        self._budget = budget or Budget()
+        self._allow(timeout_s)
+        self._solver.set("ctrl_c", False)  # whoever has the turn minds the keyboard (`turns`)
         self._solver.add(*domain)
         self.seconds = 0.0
+
+    def _allow(self, seconds: float) -> None:
+        self._solver.set("timeout", max(1, round(seconds * 1000)))
 
     def assume(self, *bits: Bit) -> None:
         """Add what holds from here on."""
@@ -106,10 +141,17 @@ class Asker:
         return Proven() if result == z3.unsat else Undecided(self._why())
 
     def _check(self, *switches: z3.BoolRef) -> z3.CheckSatResult:
-        """What the solver says. It takes an interrupt from the keyboard for itself, so that is raised again."""
+        """What the solver says, unless it is over."""
+        go_on()
+        left_s = self._budget.left_s
+        if left_s <= 0:
+            return z3.unknown
+        if left_s < self._timeout_s:
+            self._allow(left_s)
         result = self._solver.check(*switches)
+        go_on()
         if result == z3.unknown and self._solver.reason_unknown().startswith("interrupted"):
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt  # of somebody who asks without a turn
         return result
 
     def core(self, wanted: Sequence[Bit], named: Sequence[tuple[str, Bit]]) -> tuple[str, ...] | None:
@@ -135,6 +177,8 @@ class Asker:
             self.seconds += time.perf_counter() - started
 
     def _why(self) -> str:
+        if self._budget.used_up:
+            return self._budget.why
         reason = self._solver.reason_unknown()
         return "it took too long" if reason in ("timeout", "canceled") else f"the solver gave up: {reason}"
 

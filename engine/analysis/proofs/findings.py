@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from engine.analysis.proofs.behind import Decided, rules_behind
 from engine.analysis.proofs.lint import Loose
 from engine.analysis.proofs.prove import Proofs, Verdict
 from engine.backends.decision import Decision
@@ -63,26 +64,48 @@ _MOST_NAMED = 3
 
 def findings_of(asked: Sequence[Proofs], rulebook: Callable[[str], Rulebook]) -> Iterator[Finding]:
     """The findings of the proofs of some profiles; what is loose in several of them is one finding."""
+    told: set[tuple[str, ...]] = set()
     for proofs in asked:
         for verdict in proofs.verdicts:
+            if verdict.across:  # asked of both profiles, and one answer
+                name = (verdict.policy, verdict.id, *verdict.across)
+                if name in told:
+                    continue
+                told.add(name)
             if verdict.status == "refuted":
                 yield _refuted(proofs, verdict, rulebook)
-            elif verdict.status == "undecided":
-                message = f"whether `{verdict.id}` holds in {proofs.profile} is undecided: {verdict.why}"
+            elif verdict.status == "undecided" and verdict.why != proofs.cut_short:
+                message = f"whether `{verdict.id}` holds {_where(proofs, verdict)} is undecided: {verdict.why}"
                 help_text = "give it more time (`--timeout`), or say it in simpler terms; undecided is not proven"
                 yield Finding("invariant.undecided", Severity.WARNING, verdict.span, message, help_text)
-        if proofs.lint_undecided:
-            named = ", ".join(proofs.lint_undecided[:_MOST_NAMED])
-            more = len(proofs.lint_undecided) - _MOST_NAMED
-            message = f"the solver could not say {named}{f', and {more} more' if more > 0 else ''}"
-            where = Span(f"profiles/{proofs.profile}.yaml", 1, 1, 1, 2)
-            yield Finding("proofs.undecided", Severity.WARNING, where, message, "give it more time (`--timeout`)")
+        if proofs.cut_short or proofs.lint_undecided:
+            yield _unanswered(proofs)
     loose: dict[Loose, list[str]] = {}
     for proofs in asked:
         for each in proofs.loose:
             loose.setdefault(replace(each, shown_by=()), []).append(proofs.profile)
     for each, profiles in loose.items():
         yield _loose(each, profiles, rulebook)
+
+
+def _unanswered(proofs: Proofs) -> Finding:
+    """What the solver could not say, or was not asked in time: one finding for all of it."""
+    where = Span(f"profiles/{proofs.profile}.yaml", 1, 1, 1, 2)
+    late = [f"whether `{verdict.id}` holds" for verdict in proofs.verdicts if verdict.why == proofs.cut_short]
+    names = (*(late if proofs.cut_short else ()), *proofs.lint_undecided)
+    first = list(dict.fromkeys(names))[:_MOST_NAMED]
+    more = sum(name not in first for name in names)
+    named = f"{', '.join(first)}{f', and {more:,} more' if more else ''}"
+    if not proofs.cut_short:
+        help_text = "give it more time (`--timeout`)"
+        return Finding("proofs.undecided", Severity.WARNING, where, f"the solver could not say {named}", help_text)
+    message = f"{len(names):,} of {proofs.asked:,} questions are undecided: {proofs.cut_short} ({named})"
+    help_text = f"give them more (`--budget`), or ask less (`sluice prove {proofs.profile} --only dead,total`)"
+    return Finding("proofs.undecided", Severity.WARNING, where, message, help_text)
+
+
+def _where(proofs: Proofs, verdict: Verdict) -> str:
+    return f"between {' and '.join(verdict.across)}" if verdict.across else f"in {proofs.profile}"
 
 
 def decisions_of(
@@ -97,30 +120,30 @@ def decisions_of(
 
 
 def _refuted(proofs: Proofs, verdict: Verdict, rulebook: Callable[[str], Rulebook]) -> Finding:
-    message = f"`{verdict.id}` does not hold in {proofs.profile}: {verdict.text}"
+    message = f"`{verdict.id}` does not hold {_where(proofs, verdict)}: {verdict.text}"
     help_text = f"`sluice prove {proofs.profile}` shows an input that breaks it"
-    related: list[Related] = []
+    related: tuple[Related, ...] = ()
     if verdict.witness is not None:
         witness = verdict.witness
         decisions = decisions_of(verdict.policy, witness.profiles, witness.facts, rulebook)
         help_text = f"for example {_instead(decisions)}; `sluice prove {proofs.profile}` shows the whole input"
-        related = list(_fired(decisions))
-    return Finding("invariant.refuted", Severity.ERROR, verdict.span, message, help_text, tuple(related))
+        related = _behind(verdict, witness.profiles, decisions, rulebook)
+    return Finding("invariant.refuted", Severity.ERROR, verdict.span, message, help_text, related)
 
 
 def _instead(decisions: list[Decision]) -> str:
     return " and then ".join(f"`{decision.reason}`" for decision in decisions)
 
 
-def _fired(decisions: list[Decision]) -> Iterator[Related]:
-    """Where the rules stand that made a decision: vetoes first, at most a few."""
-    seen: set[str] = set()
-    for decision in decisions:
-        outcome = decision.outcome
-        for firing, word in [(each, "vetoed") for each in outcome.vetoes] + [(each, "fired") for each in outcome.fired]:
-            if firing.rule.full_id not in seen and len(seen) < _MOST_RELATED:
-                seen.add(firing.rule.full_id)
-                yield Related(firing.rule.span, f"`{firing.rule.full_id}` {word} there")
+def _behind(
+    verdict: Verdict, profiles: tuple[str, ...], decisions: list[Decision], rulebook: Callable[[str], Rulebook]
+) -> tuple[Related, ...]:
+    """The rules that made the decisions, nearest to the claim first."""
+    names = profiles * (len(decisions) // len(profiles))
+    policies = [rulebook(name).policies[verdict.policy] for name in names]
+    decided = [Decided(*each) for each in zip(names, policies, (one.outcome for one in decisions), strict=True)]
+    invariant = next(each for policy in policies for each in policy.invariants if each.id == verdict.id)
+    return rules_behind(invariant, decided)
 
 
 def _loose(loose: Loose, profiles: Sequence[str], rulebook: Callable[[str], Rulebook]) -> Finding:

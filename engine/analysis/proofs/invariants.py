@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from engine.analysis.proofs.asking import Answer, Asker, Confirm, Refuted
+from engine.analysis.proofs.asking import Answer, Asker, Budget, Confirm, Refuted
 from engine.analysis.proofs.runs import Points, Run, run
 from engine.backends.solver.encode import PolicyTerms, encode, parameter_terms
 from engine.backends.solver.space import Key, Side, Space, Variable
@@ -27,6 +27,7 @@ class Subject:
 
     side: Side
     timeout_s: float
+    budget: Budget = field(default_factory=Budget)
     space: Space = field(init=False)
     terms: PolicyTerms = field(init=False)
     asker: Asker = field(init=False)
@@ -34,7 +35,7 @@ class Subject:
     def __post_init__(self) -> None:
         self.space = Space(self.side)
         self.terms = encode(self.side.policy, parameter_terms(self.side), self.space.facts(self.side))
-        self.asker = Asker(self.space.domain(), self.timeout_s)
+        self.asker = Asker(self.space.domain(), self.timeout_s, self.budget)
 
     def group_of(self, fact: str) -> Key:
         """A fact by its bare name."""
@@ -213,11 +214,13 @@ def _same_input(left: Variable, right: Variable) -> Bit:
     return conj(left.gap == right.gap, *values)
 
 
-def ask_strict(strict: Side, loose: Side, invariant: model.AtLeastAsStrict, timeout_s: float) -> Answer:
+def ask_strict(
+    strict: Side, loose: Side, invariant: model.AtLeastAsStrict, timeout_s: float, budget: Budget | None = None
+) -> Answer:
     """Wherever `when` holds under the stricter profile, it holds under the other one for the same symbol."""
     when = invariant.when.expression
     space = Space(strict, loose)
-    asker = Asker(space.domain(), timeout_s)
+    asker = Asker(space.domain(), timeout_s, budget)
     held, let = (
         encode(side.policy, parameter_terms(side), space.facts(side)).truth(when).true for side in (strict, loose)
     )

@@ -7,15 +7,25 @@ rule that a flag turns off is not dead. Where the solver gives up on a part, it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import z3
 
-from engine.analysis.proofs.asking import Asker, Proven, Refuted, Undecided
+from engine.analysis.proofs import QUESTIONS, Question
+from engine.analysis.proofs.asking import Asker, Budget, Proven, Refuted, Undecided
+from engine.analysis.proofs.parts import (
+    POSSIBLE,
+    Part,
+    atoms,
+    bits_of,
+    in_words,
+    is_removable,
+    parts_of,
+)
 from engine.analysis.proofs.runs import Points, facts_of, run
 from engine.analysis.proofs.samples import Reads, Sample, matters_to, needed_by, shown_by
 from engine.backends.facts import see
@@ -32,13 +42,13 @@ from engine.backends.solver.terms import (
     compare_reals,
     conj,
     constant,
+    differ,
     disj,
     neg,
     same_value,
 )
-from engine.language import model
 from engine.language.findings import Span
-from engine.language.model import Expression, Leaf, Policy, Rule, walk
+from engine.language.model import Expression, Policy, Rule, walk
 from engine.language.soundness import parameters_of
 from engine.language.types import ChoiceType, FlagType, NumberType, Type, Value
 
@@ -72,21 +82,40 @@ class Lint:
     loose: tuple[Loose, ...]
     asked: int
     undecided: tuple[str, ...]
-    """Parts, in words."""
+    """Parts, in words; what is asked of one in several ways stands there as often."""
 
 
-Part = tuple[str, ...]
-"""Names one thing that should be possible: the kind, the rule, and what tells it from others of that rule."""
-
-
+_DEAD = frozenset[Question]({"dead"})
+_OF_PARTS = frozenset[Question]({"conditions", "clamps"})
+_OF_LIVE_RULES = frozenset[Question]({"dead", "conditions", "clamps", "redundant", "parameters"})
+"""Questions that look at what fires first."""
 _IDLE_CONDITIONS: tuple[tuple[str, What], ...] = (("true", "never_true"), ("other", "always_true"))
 _IDLE_CLAMPS: tuple[tuple[str, What], ...] = (("binds", "clamp_idle"), ("idle", "clamp_always"))
 """What it is called where a state of a condition or a clamp is not possible."""
 
 
-def lint(sides: Mapping[str, list[Side]], timeout_s: float) -> Lint:
-    """Ask every canned question. `sides` are those of each policy, one for each set of values that differs for it."""
-    return _Lint(sides, timeout_s).run()
+Tell: TypeAlias = Callable[[str, int], None]
+"""Told what is asked about, and how many questions are answered."""
+
+
+def lint(
+    sides: Mapping[str, list[Side]],
+    timeout_s: float,
+    *,
+    only: Collection[Question] = QUESTIONS,
+    budget: Budget | None = None,
+    tell: Tell = lambda *_: None,
+) -> Lint:
+    """Ask canned questions. `sides` are those of each policy, one for each set of values that differs for it."""
+    if budget is not None and budget.used_up:
+        parts = sorted(parts_in(sides, only))
+        return Lint((), len(parts), tuple(in_words(part) for part in parts))
+    return _Lint(sides, timeout_s, frozenset(only), budget or Budget(), tell).run()
+
+
+def parts_in(sides: Mapping[str, list[Side]], only: Collection[Question]) -> frozenset[Part]:
+    """Everything that `lint` would be asked about."""
+    return frozenset(part for held in sides.values() for part in parts_of(held[0].policy, only))
 
 
 @dataclass
@@ -105,7 +134,7 @@ class _Subject:
     """The flag parameters of the model that was read last."""
 
     @classmethod
-    def of(cls, side: Side, timeout_s: float) -> _Subject:
+    def of(cls, side: Side, timeout_s: float, budget: Budget) -> _Subject:
         space = Space(side)
         parameters = parameter_terms(side)
         read = frozenset(name for step in side.policy.steps for name in parameters_of(step))
@@ -114,11 +143,18 @@ class _Subject:
                 free = z3.Bool(f"${name}")
                 parameters[name] = Truth(free, neg(free))
         terms = encode(side.policy, parameters, space.facts(side))
-        return cls(side, space, parameters, terms, Asker(space.domain(), timeout_s), Reads(side.policy))
+        asker = Asker(space.domain(), timeout_s, budget)
+        return cls(side, space, parameters, terms, asker, Reads(side.policy))
 
-    def note(self, found: z3.ModelRef) -> None:
+    @property
+    def vetoes(self) -> list[RuleTerms]:
+        """The rules that object."""
+        return [item for item in self.terms.rules.values() if item.step.hit == "veto"]
+
+    def note(self, found: z3.ModelRef) -> Sample:
         """Keep the input of a model."""
         self.samples.append(self.sample(*self.read(found)))
+        return self.samples[-1]
 
     def read(self, found: z3.ModelRef) -> tuple[Point]:
         """The input of a model, whose flags are turned from here on."""
@@ -147,37 +183,62 @@ class _Subject:
 
 
 class _Lint:
-    def __init__(self, sides: Mapping[str, list[Side]], timeout_s: float) -> None:
+    def __init__(
+        self,
+        sides: Mapping[str, list[Side]],
+        timeout_s: float,
+        only: frozenset[Question],
+        budget: Budget,
+        tell: Tell,
+    ) -> None:
         self._timeout_s = timeout_s
-        self._subjects = [_Subject.of(side, timeout_s) for held in sides.values() for side in held]
+        self._only = only
+        self._budget = budget
+        self._tell = tell
+        self._parts = parts_in(sides, only)
+        # What never fires is no loose condition besides, and what makes it fire shows most of the rest.
+        explored = only & _OF_PARTS | (_DEAD if only & _OF_LIVE_RULES else frozenset())
+        self._explored = frozenset(part for part in parts_in(sides, explored) if part[0] in POSSIBLE)
+        self._subjects = [_Subject.of(side, timeout_s, budget) for held in sides.values() for side in held]
         self._loose: list[Loose] = []
         self._undecided: dict[Part, None] = {}
         self._possible: set[Part] = set()
-        self._asked: set[Part] = set()
+        self._settled: set[Part] = set()
 
     def run(self) -> Lint:
+        if "total" in self._only:
+            for subject in self._subjects:
+                self._partial(subject)
         for subject in self._subjects:
-            self._partial(subject)
-        for subject in self._subjects:
-            self._explore(subject, dict(_parts(subject.terms)))
-        dead = {part[1] for part in self._asked if part[0] == "rule" and self._is_loose(part)}
-        self._rules(dead)
-        self._conditions(dead)
-        self._clamps(dead)
-        self._redundant(dead)
-        self._parameters()
+            self._explore(subject)
+        self._settle("what is possible", *self._explored)
+        dead = {part[1] for part in self._explored if part[0] == "rule" and self._is_loose(part)}
+        if "dead" in self._only:
+            self._rules(dead)
+        if "conditions" in self._only:
+            self._conditions(dead)
+        if "clamps" in self._only:
+            self._clamps(dead)
+        if "redundant" in self._only:
+            self._redundant(dead)
+        if "parameters" in self._only:
+            self._parameters()
         ordered = sorted(self._loose, key=lambda loose: loose.span)
-        undecided = [_in_words(part) for part in self._undecided if part not in self._possible]
-        return Lint(tuple(ordered), len(self._asked), tuple(dict.fromkeys(undecided)))
+        undecided = [in_words(part) for part in self._undecided if part in self._parts - self._possible]
+        return Lint(tuple(ordered), len(self._parts), tuple(undecided))
+
+    def _settle(self, about: str, *parts: Part) -> None:
+        """Note what is answered, and say how far it is."""
+        self._settled |= self._parts & set(parts)
+        self._tell(about, len(self._settled))
 
     # --- what is possible ---
 
-    def _explore(self, subject: _Subject, wanted: dict[Part, Bit]) -> None:
-        """Note which of these are possible, many a model."""
-        self._asked |= wanted.keys()
-        left = {part: bit for part, bit in wanted.items() if part not in self._possible}
-        self._possible |= {part for part, bit in left.items() if bit is True}
-        left = {part: bit for part, bit in left.items() if not isinstance(bit, bool)}
+    def _explore(self, subject: _Subject) -> None:
+        """Note which of the parts that should be possible are, many an input."""
+        bits = {part: bit for part, bit in bits_of(subject.terms, QUESTIONS) if part in self._explored}
+        self._possible |= {part for part, bit in bits.items() if bit is True}
+        left = {part: bit for part, bit in bits.items() if part not in self._possible and not isinstance(bit, bool)}
         while left:
             found = subject.asker.model(disj(*left.values()))
             if isinstance(found, Proven):
@@ -185,12 +246,14 @@ class _Lint:
             if isinstance(found, Undecided):
                 self._one_by_one(subject, left)
                 return
-            subject.note(found)
-            seen = {part for part, bit in left.items() if z3.is_true(found.eval(bit, model_completion=True))}
+            # What an input shows is asked of the interpreter: evaluating terms costs as much as all rules before them.
+            seen = subject.note(found).shows(left)
+            seen = seen or {part for part, bit in left.items() if z3.is_true(found.eval(bit, model_completion=True))}
             if not seen:  # a model that does not say which of them it is: no rounding of roots shall loop for ever
                 self._one_by_one(subject, left)
                 return
             self._possible |= seen
+            self._settle("what is possible", *seen)
             left = {part: bit for part, bit in left.items() if part not in seen}
 
     def _one_by_one(self, subject: _Subject, left: Mapping[Part, Bit]) -> None:
@@ -203,7 +266,7 @@ class _Lint:
                 self._possible.add(part)
 
     def _is_loose(self, part: Part) -> bool:
-        return part in self._asked and part not in self._possible and part not in self._undecided
+        return part in self._explored and part not in self._possible and part not in self._undecided
 
     def _running(self) -> dict[str, tuple[_Subject, RuleTerms]]:
         """Every rule with one subject that runs it."""
@@ -220,9 +283,9 @@ class _Lint:
         side, space = subject.side, subject.space
         for step in side.policy.steps:
             part = ("total", side.policy.name, step.ruleset)
-            self._asked.add(part)
             lacking = [subject.terms.lacks[step.ruleset], *_flags_as_bound(subject)]
             answer = subject.asker.find(lacking, lambda found: (space.point(found),), partial(_undecided_by, side))
+            self._settle("what has no value", part)
             if isinstance(answer, Undecided):
                 self._undecided[part] = None
             elif isinstance(answer, Refuted):
@@ -276,7 +339,7 @@ class _Lint:
                 continue
             for leaf in item.rule.leaves():
                 said: list[Expression] = []
-                for path, part in _atoms(leaf):
+                for path, part in atoms(leaf):
                     if any(part in list(walk(above)) for above in said):
                         continue
                     for truth, what in _IDLE_CONDITIONS:
@@ -301,11 +364,16 @@ class _Lint:
         doubtful: set[str] = set()
         asked: set[str] = set()
         for subject in self._subjects:
-            candidates = [item for item in subject.terms.rules.values() if _removable(item)]
+            candidates = [item for item in subject.terms.rules.values() if is_removable(item.step, item.rule)]
             asked |= {item.rule.full_id for item in candidates}
-            open_rules = [item.rule for item in candidates if item.rule.full_id not in needed]
-            needed |= needed_by(subject.samples, open_rules)
             left = {item.rule.full_id: item.rule for item in candidates if item.rule.full_id not in needed | dead}
+            if self._budget.used_up:
+                doubtful |= left.keys()
+                continue
+            self._quietest(subject)
+            needed |= needed_by(subject.samples, list(left.values()))
+            self._alone(subject, left, needed)
+            left = {name: rule for name, rule in left.items() if name not in needed}
             if not left:
                 continue
             ask = self._without(subject, left)
@@ -316,11 +384,10 @@ class _Lint:
                 if isinstance(found, Undecided):
                     doubtful.add(name)
                 elif not isinstance(found, Proven):
-                    subject.note(found)
-                    needed |= {name, *shown_by(subject.samples[-1], left)}
+                    needed |= {name, *shown_by(subject.note(found), left)}
+                self._settle("what each rule is for", ("needed", name), *(("needed", other) for other in needed))
         running = self._running()
         for name in sorted(asked - dead):
-            self._asked.add(("needed", name))
             rule = running[name][1].rule
             if name in needed:
                 if rule.expect == "reason":
@@ -329,6 +396,24 @@ class _Lint:
                 self._undecided["needed", name] = None
             elif rule.expect != "reason" and not self._only_idle_clamps(rule):
                 self._loose.append(Loose("redundant", name, "", rule.span))
+
+    @staticmethod
+    def _quietest(subject: _Subject) -> None:
+        """Keep an input that nothing objects to, if there is one: what objects next to it matters there."""
+        found = subject.asker.model(*(neg(item.matched) for item in subject.vetoes))
+        if isinstance(found, z3.ModelRef):
+            subject.note(found)
+
+    @staticmethod
+    def _alone(subject: _Subject, left: Mapping[str, Rule], needed: set[str]) -> None:
+        """Look at each rule where it fires and no other objects: mostly it is seen to matter there."""
+        for name in left:
+            if name in needed:
+                continue
+            others = (neg(item.matched) for item in subject.vetoes if item.rule.full_id != name)
+            found = subject.asker.model(subject.terms.rules[name].fires, *others)
+            if isinstance(found, z3.ModelRef):
+                needed |= shown_by(subject.note(found), left, needed)
 
     def _only_idle_clamps(self, rule: Rule) -> bool:
         """Each of its effects is a finding already."""
@@ -341,8 +426,10 @@ class _Lint:
         """What tells whether some input is decided otherwise without one of these rules."""
         policy, facts = subject.side.policy, subject.space.facts(subject.side)
         switches = {name: z3.Bool(f"with {name}") for name in rules}
-        asker = Asker(subject.space.domain(), self._timeout_s)
+        asker = Asker(subject.space.domain(), self._timeout_s, self._budget)
         asker.assume(_changed(policy, subject.terms, encode(policy, subject.parameters, facts, switches)))
+        # Only where a rule does something can its absence change anything: said plainly, it saves half of the search.
+        asker.assume(*(disj(bit, subject.terms.rules[name].fires) for name, bit in switches.items()))
 
         def ask(rule: Rule) -> z3.ModelRef | Proven | Undecided:
             bits = [z3.Not(bit) if name == rule.full_id else bit for name, bit in switches.items()]
@@ -364,21 +451,31 @@ class _Lint:
             names = sorted({name for step in subject.side.policy.steps for name in parameters_of(step)})
             for name in names:
                 asked.setdefault(name, subject.side)
-            ends = {name: _ends(_declared(subject, name)) for name in names if name not in matters}
-            matters |= matters_to(subject.samples, ends)
             pending = [name for name in names if name not in matters]
+            if self._budget.used_up:
+                doubtful |= set(pending)
+                continue
+            matters |= matters_to(subject.samples, {name: _ends(_declared(subject, name)) for name in pending})
+            pending = [name for name in pending if name not in matters]
             if not pending:
                 continue
             turned, switches = _turned(subject, pending)
             facts = subject.space.facts(subject.side)
-            asker = Asker(subject.space.domain(), self._timeout_s)
-            asker.assume(_changed(subject.side.policy, subject.terms, encode(subject.side.policy, turned, facts)))
+            asker = Asker(subject.space.domain(), self._timeout_s, self._budget)
+            other_terms = encode(subject.side.policy, turned, facts)
+            asker.assume(_changed(subject.side.policy, subject.terms, other_terms))
             said: dict[str, z3.ModelRef | Proven | Undecided] = {}
             for name in pending:
                 # With none of its own switches set nothing would differ, so any of them may be.
-                said[name] = asker.under(
-                    *(z3.Not(bit) for other in pending if other != name for bit in switches[other])
-                )
+                alone = [z3.Not(bit) for other in pending if other != name for bit in switches[other]]
+                felt = conj(disj(*switches[name]), _felt(name, subject, other_terms))
+                # Only what a reader of it does otherwise can change anything: said plainly, it saves search.
+                asker.assume(disj(felt, conj(*(neg(bit) for bit in switches[name]))))
+                if self._is_felt(subject, name, [felt, *alone]):
+                    matters.add(name)
+                else:
+                    said[name] = asker.under(*alone)
+                self._settle("what each parameter is for", ("param", name), *(("param", other) for other in matters))
             said |= self._anywhere(subject, [name for name, found in said.items() if isinstance(found, Proven)])
             for name, found in said.items():
                 if isinstance(found, Undecided):
@@ -386,13 +483,23 @@ class _Lint:
                 elif not isinstance(found, Proven):
                     matters.add(name)
         for name, side in asked.items():
-            self._asked.add(("param", name))
             if name in matters:
                 continue
             if name in doubtful:
                 self._undecided["param", name] = None
                 continue
             self._loose.append(Loose("param_idle", name, "", side.rulebook.declarations[name].span))
+
+    @staticmethod
+    def _is_felt(subject: _Subject, name: str, felt: list[Bit]) -> bool:
+        """Look at a parameter where a rule feels it, first where nothing objects: mostly it is seen to matter there."""
+        for quiet in ([neg(item.matched) for item in subject.vetoes], []):
+            found = subject.asker.model(*felt, *quiet)
+            if isinstance(found, z3.ModelRef):
+                sample = subject.note(found)
+                if any(sample.differs_with(name, value) for value in _ends(_declared(subject, name))):
+                    return True
+        return False
 
     def _anywhere(self, subject: _Subject, names: list[str]) -> dict[str, z3.ModelRef | Proven | Undecided]:
         """Whether any value of each of these parameters, in its declared range, changes a decision."""
@@ -401,22 +508,31 @@ class _Lint:
             return {}
         parameters = dict(subject.parameters)
         switches = {name: z3.Bool(f"{name} is any") for name in names}
-        asker = Asker(subject.space.domain(), self._timeout_s)
+        asker = Asker(subject.space.domain(), self._timeout_s, self._budget)
         for name in names:
             free, within = _free(name, _declared(subject, name))
             asker.assume(*within)
             parameters[name] = choose(switches[name], free, parameters[name])
         policy, facts = subject.side.policy, subject.space.facts(subject.side)
         asker.assume(_changed(policy, subject.terms, encode(policy, parameters, facts)))
-        together = asker.under()
-        if isinstance(together, Proven):  # if all of them at once change nothing, none does by itself
-            return dict.fromkeys(names, together)
+        # One at a time: all of them free at once is a question with products of them, which can take much longer.
         return {name: asker.under(*(z3.Not(switches[other]) for other in names if other != name)) for name in names}
 
 
 def _changed(policy: Policy, terms: PolicyTerms, other: PolicyTerms) -> Bit:
     """Where another version of the policy decides otherwise, or cannot decide."""
     return disj(other.lacking, *(neg(same_value(terms.names[name], other.names[name])) for name in policy.decides))
+
+
+def _felt(parameter: str, subject: _Subject, other: PolicyTerms) -> Bit:
+    """Where a rule that reads a parameter matches otherwise than it did, or says the parameter in an effect."""
+    felt: list[Bit] = []
+    for users in subject.reads.users[parameter].values():
+        names = [rule.full_id for rule in users.conditions]
+        felt += [differ(subject.terms.rules[name].matched, other.rules[name].matched) for name in names]
+        felt += [other.rules[name].fires for name in users.effects]
+        felt.append(users.start)
+    return disj(*felt)
 
 
 def _ends(kind: Type) -> tuple[Value, ...]:
@@ -465,54 +581,6 @@ def _undecided_by(side: Side, points: Points) -> bool:
     except NoValueError:
         return True
     return False
-
-
-def _in_words(part: Part) -> str:
-    """A part as a person would name it."""
-    kind, *names = part
-    words = {
-        "total": "whether `{1}` always has a value", "rule": "whether `{0}` is reached",
-        "needed": "whether `{0}` is needed", "param": "whether `{0}` matters",
-        "leaf": "whether a condition of `{0}` decides", "clamp": "whether a clamp of `{0}` binds",
-    }  # fmt: skip
-    return words[kind].format(*names)
-
-
-def _removable(item: RuleTerms) -> bool:
-    """A rule that can be asked to be needed: not the last of a `first` set, and not one that never matches anyway."""
-    return not (item.step.hit == "first" and item.rule is item.step.rules[-1])
-
-
-def _parts(terms: PolicyTerms) -> Iterator[tuple[Part, Bit]]:
-    """Everything that should be possible for some input."""
-    for name, item in terms.rules.items():
-        yield ("rule", name), item.fires
-        for leaf in item.rule.leaves():
-            for path, part in _atoms(leaf):
-                truth = terms.truth(part).true if path else item.leaves[leaf.index].true
-                yield ("leaf", name, str(leaf.index), path, "true"), conj(item.reached, truth)
-                yield ("leaf", name, str(leaf.index), path, "other"), conj(item.reached, neg(truth))
-        for index, effect in enumerate(item.rule.effects):
-            if effect.kind in ("at_least", "at_most"):
-                before, after = terms.running[name, effect.name, index]
-                bound = compare_reals("!=", before, after)
-                yield ("clamp", name, str(index), "binds"), conj(item.fires, bound)
-                yield ("clamp", name, str(index), "idle"), conj(item.fires, neg(bound))
-
-
-def _atoms(leaf: Leaf) -> Iterator[tuple[str, Expression]]:
-    """A leaf (with an empty path) and the conditions that its `and`, `or`, `not` and `implies` join."""
-    yield from _joined(leaf.written.expression, "")
-
-
-def _joined(expression: Expression, path: str) -> Iterator[tuple[str, Expression]]:
-    yield path, expression
-    match expression:
-        case model.Logical(left=left, right=right):
-            yield from _joined(left, f"{path}l")
-            yield from _joined(right, f"{path}r")
-        case model.Not(operand=operand):
-            yield from _joined(operand, f"{path}n")
 
 
 def _turned(subject: _Subject, names: list[str]) -> tuple[dict[str, Term], dict[str, list[z3.BoolRef]]]:

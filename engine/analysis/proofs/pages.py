@@ -28,10 +28,13 @@ def print_proofs(console: Console, proofs: Proofs, rulebook: Callable[[str], Rul
     console.print(Text.assemble((proofs.profile, "bold"), f"  {proofs.version}"))
     for policy in dict.fromkeys(verdict.policy for verdict in proofs.verdicts):
         verdicts = [verdict for verdict in proofs.verdicts if verdict.policy == policy]
-        shown = verdicts if every else [verdict for verdict in verdicts if verdict.status != "proven"]
+        late = [verdict for verdict in verdicts if proofs.cut_short and verdict.why == proofs.cut_short]
+        shown = [verdict for verdict in verdicts if verdict.status != "proven" and verdict not in late]
         proven = sum(verdict.status == "proven" for verdict in verdicts)
+        told = f"  {proven} of {counted(len(verdicts), 'invariant')} proven"
         console.print()
-        console.print(Text.assemble((policy, "bold"), f"  {proven} of {counted(len(verdicts), 'invariant')} proven"))
+        console.print(Text.assemble((policy, "bold"), f"{told}, {len(late)} not in time" if late else told))
+        shown = verdicts if every else shown
         for number, verdict in enumerate(shown):
             if number and (shown[number - 1].witness or verdict.witness):
                 console.print()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
@@ -20,12 +20,13 @@ from typing import Any, Literal, get_args
 import msgspec
 import z3
 
-from engine.analysis.proofs import QUESTION_TIMEOUT_S
-from engine.analysis.proofs.asking import Answer, Refuted, Undecided
+from engine.analysis.proofs import QUESTION_TIMEOUT_S, QUESTIONS, Question
+from engine.analysis.proofs.asking import Answer, Budget, Refuted, Undecided
 from engine.analysis.proofs.invariants import Subject, ask, ask_strict
-from engine.analysis.proofs.lint import Loose, lint
+from engine.analysis.proofs.lint import Lint, Loose, lint, parts_in
 from engine.analysis.proofs.runs import facts_of
 from engine.backends.solver.space import Side
+from engine.backends.solver.turns import turn
 from engine.language.findings import Span
 from engine.language.model import AtLeastAsStrict, Binding, Invariant, ParameterRef, Policy, expressions_of, walk
 from engine.language.printer import print_invariant
@@ -62,6 +63,8 @@ class Verdict:
     why: str = ""
     """Why it is undecided."""
     witness: Witness | None = None
+    across: tuple[str, ...] = ()
+    """The two profiles that it compares; it is asked of either, and has one answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,10 @@ class Proofs:
     lint_undecided: tuple[str, ...]
     seconds: float
     """What it took, or would have taken again."""
+    only: tuple[Question, ...] = QUESTIONS
+    """What was asked."""
+    cut_short: str = ""
+    """Why not everything was asked, where the budget was used up before."""
     cached: bool = False
 
     @property
@@ -88,6 +95,16 @@ class Proofs:
     def proven(self) -> bool:
         """Every invariant is."""
         return all(verdict.status == "proven" for verdict in self.verdicts)
+
+    @property
+    def asked(self) -> int:
+        """Questions of any kind; an invariant is one."""
+        return len(self.verdicts) + self.lint_asked
+
+    @property
+    def undecided(self) -> int:
+        """Those of them without an answer."""
+        return self.counts["undecided"] + len(self.lint_undecided)
 
     @property
     def clean(self) -> bool:
@@ -103,47 +120,110 @@ def prove(
     profile: str,
     rulebook: Callable[[str], Rulebook],
     *,
+    only: Collection[Question] = QUESTIONS,
     timeout_s: float = QUESTION_TIMEOUT_S,
+    budget: Budget | None = None,
     cache: Path | None = None,
     progress: Progress = lambda *_: None,
-    loose_ends: bool = True,
 ) -> Proofs:
-    """Ask everything about a profile. `cache` is a folder for answers; `timeout_s` is for one question.
+    """Ask about a profile: everything, or `only` some kinds of questions.
 
-    `loose_ends=False` asks for the invariants alone.
+    `timeout_s` is for one question, `budget` for all of them; `cache` is a folder for answers. Another thread that uses
+    the solver is waited for.
 
     Raises:
         LoadError: if the profile, or one that an invariant compares it with, does not load.
+        StoppedError: if `turns.stop` ended it.
 
     """
     book = rulebook(profile)
-    kept = _Kept(cache, _digest(book, rulebook, loose_ends=loose_ends))
+    kinds = tuple(kind for kind in QUESTIONS if kind in only)
+    kept = _Kept(cache, _digest(book, rulebook, kinds))
     if (remembered := kept.read()) is not None:
         return replace(remembered, cached=True)
-    started = time.perf_counter()
-    sides = {name: sides_of(book, policy) for name, policy in book.policies.items()}
-    wanted = [(name, invariant) for name, policy in book.policies.items() for invariant in _asked(book, policy)]
-    verdicts: list[Verdict] = []
-    subjects: dict[str, list[Subject]] = {}
-    for done, (name, invariant) in enumerate(wanted):
-        progress(f"{name}.{invariant.id}", done, len(wanted) + 1)
-        if name not in subjects:
-            subjects = {name: [Subject(side, timeout_s) for side in sides[name]]}
-        verdicts.append(_verdict(name, invariant, subjects[name], rulebook, timeout_s))
-    progress("dead rules, idle conditions and parameters", len(wanted), len(wanted) + 1)
-    found = lint(sides, timeout_s) if loose_ends else None
-    proofs = Proofs(
-        profile,
-        book.version,
-        tuple(verdicts),
-        found.loose if found else (),
-        found.asked if found else 0,
-        found.undecided if found else (),
-        time.perf_counter() - started,
-    )
-    progress("", len(wanted) + 1, len(wanted) + 1)
+    with turn():
+        proofs = _Asking(book, rulebook, kinds, timeout_s, budget or Budget(), progress).proofs()
     kept.write(proofs)
     return proofs
+
+
+@dataclass(frozen=True)
+class _Asking:
+    """Everything that is to be asked about one profile."""
+
+    book: Rulebook
+    rulebook: Callable[[str], Rulebook]
+    only: tuple[Question, ...]
+    timeout_s: float
+    budget: Budget
+    progress: Progress
+
+    def proofs(self) -> Proofs:
+        """Ask it all."""
+        started = time.perf_counter()
+        sides = {name: sides_of(self.book, policy) for name, policy in self.book.policies.items()}
+        wanted = self._invariants()
+        total = len(wanted) + len(parts_in(sides, self.only))
+        verdicts: list[Verdict] = []
+        subjects: dict[str, list[Subject]] = {}
+        for done, (name, invariant) in enumerate(wanted):
+            self.progress(f"{name}.{invariant.id}", done, total)
+            if name not in subjects and not self.budget.used_up:
+                subjects = {name: [Subject(side, self.timeout_s, self.budget) for side in sides[name]]}
+            verdicts.append(self._verdict(name, invariant, subjects.get(name, ())))
+        found = Lint((), 0, ())
+        if set(self.only) - {"invariants"}:
+            found = lint(
+                sides,
+                self.timeout_s,
+                only=self.only,
+                budget=self.budget,
+                tell=lambda about, done: self.progress(about, len(wanted) + done, total),
+            )
+        self.progress("", total, total)
+        proofs = Proofs(
+            self.book.profile,
+            self.book.version,
+            tuple(verdicts),
+            found.loose,
+            found.asked,
+            found.undecided,
+            time.perf_counter() - started,
+            self.only,
+        )
+        return replace(proofs, cut_short=self.budget.why) if proofs.undecided and self.budget.used_up else proofs
+
+    def _invariants(self) -> list[tuple[str, Invariant]]:
+        """Those to be asked, with their policies."""
+        if "invariants" not in self.only:
+            return []
+        policies = self.book.policies.items()
+        return [(name, invariant) for name, policy in policies for invariant in _asked(self.book, policy)]
+
+    def _verdict(self, name: str, invariant: Invariant, subjects: Iterable[Subject]) -> Verdict:
+        answers: list[tuple[tuple[Side, ...], Answer]] = []
+        across: tuple[str, ...] = ()
+        if isinstance(invariant, AtLeastAsStrict):
+            across = (invariant.profile, invariant.than)
+        if self.budget.used_up:
+            answers.append(((), Undecided(self.budget.why)))
+        elif isinstance(invariant, AtLeastAsStrict):
+            pairs = _pairs(name, invariant, self.rulebook)
+            answers += [(pair, ask_strict(*pair, invariant, self.timeout_s, self.budget)) for pair in pairs]
+            if not pairs:
+                answers.append(
+                    ((), Undecided(f"`{invariant.profile}` and `{invariant.than}` do not both run `{name}`"))
+                )
+        else:
+            answers += [((subject.side,), ask(subject, invariant)) for subject in subjects]
+        plain = Verdict(
+            name, invariant.id, print_invariant(invariant), invariant.span, "proven", len(answers), across=across
+        )
+        for sides, answer in answers:
+            if isinstance(answer, Refuted):
+                return replace(plain, status="refuted", witness=_witness(sides, answer))
+        undecided = [answer for _, answer in answers if isinstance(answer, Undecided)]
+        return replace(plain, status="undecided", why=undecided[0].why) if undecided else plain
 
 
 def sides_of(book: Rulebook, policy: Policy) -> list[Side]:
@@ -181,29 +261,6 @@ def _asked(book: Rulebook, policy: Policy) -> Iterator[Invariant]:
         yield invariant
 
 
-def _verdict(
-    name: str,
-    invariant: Invariant,
-    subjects: Iterable[Subject],
-    rulebook: Callable[[str], Rulebook],
-    timeout_s: float,
-) -> Verdict:
-    answers: list[tuple[tuple[Side, ...], Answer]] = []
-    if isinstance(invariant, AtLeastAsStrict):
-        pairs = _pairs(name, invariant, rulebook)
-        answers += [(pair, ask_strict(*pair, invariant, timeout_s)) for pair in pairs]
-        if not pairs:
-            answers.append(((), Undecided(f"`{invariant.profile}` and `{invariant.than}` do not both run `{name}`")))
-    else:
-        answers += [((subject.side,), ask(subject, invariant)) for subject in subjects]
-    plain = Verdict(name, invariant.id, print_invariant(invariant), invariant.span, "proven", len(answers))
-    for sides, answer in answers:
-        if isinstance(answer, Refuted):
-            return replace(plain, status="refuted", witness=_witness(sides, answer))
-    undecided = [answer for _, answer in answers if isinstance(answer, Undecided)]
-    return replace(plain, status="undecided", why=undecided[0].why) if undecided else plain
-
-
 def _witness(sides: tuple[Side, ...], answer: Refuted) -> Witness:
     side = sides[0]
     profiles = tuple(each.rulebook.profile for each in sides)
@@ -229,8 +286,8 @@ def _pairs(name: str, invariant: AtLeastAsStrict, rulebook: Callable[[str], Rule
 # --- answers kept --------------------------------------------------------------------------------------------------
 
 
-def _digest(book: Rulebook, rulebook: Callable[[str], Rulebook], *, loose_ends: bool) -> str:
-    """Everything that an answer depends on: the documents' text (places are part of it), and the solver."""
+def _digest(book: Rulebook, rulebook: Callable[[str], Rulebook], only: tuple[Question, ...]) -> str:
+    """Everything that an answer depends on: what is asked, the documents' text (with its places), and the solver."""
     others = sorted(
         {
             invariant.than if invariant.profile == book.profile else invariant.profile
@@ -239,7 +296,7 @@ def _digest(book: Rulebook, rulebook: Callable[[str], Rulebook], *, loose_ends: 
             if isinstance(invariant, AtLeastAsStrict)
         }
     )
-    lines = [_code(), z3.get_version_string(), str(loose_ends), book.profile]
+    lines = [_code(), z3.get_version_string(), *only, book.profile]
     for each in (book, *(rulebook(name) for name in others)):
         lines += [each.version, each.sources_digest]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
@@ -275,8 +332,7 @@ class _Kept:
 
     def write(self, proofs: Proofs) -> None:
         """Keep them, unless more time might say more."""
-        undecided = proofs.lint_undecided or any(verdict.status == "undecided" for verdict in proofs.verdicts)
-        if self._path is None or undecided:
+        if self._path is None or proofs.undecided:
             return
         draft = self._path.with_suffix(f".{os.getpid()}")
         try:

@@ -5,19 +5,23 @@ What one of them shows need not be asked of the solver. What none of them shows 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from engine.analysis.proofs.parts import Part, possible_of, shown_in
 from engine.backends import interpreter
-from engine.backends.interpreter import NoValueError, StepTrace
+from engine.backends.interpreter import NoValueError, RuleTrace, StepTrace
 from engine.language.evaluate import Environment, Known, Missing, compare
 from engine.language.model import (
     Binding,
     DecisionRef,
+    Expression,
     Fact,
     FactRef,
+    ParameterRef,
     Policy,
     Relation,
     Rule,
@@ -25,11 +29,42 @@ from engine.language.model import (
     expressions_in,
     walk,
 )
-from engine.language.soundness import parameters_of
 from engine.language.types import ChoiceType, FlagType, NumberType, Type, Value
 
 _CALMEST = 3
 """Samples whose neighbours are looked at: where few rules match, a single one is seen to matter."""
+
+
+@dataclass
+class _Users:
+    """Who reads a parameter in one step."""
+
+    conditions: list[Rule] = field(default_factory=list)
+    effects: set[str] = field(default_factory=set)
+    """Rules, by `set.rule`."""
+    start: bool = False
+
+
+def _users(step: Step) -> dict[str, _Users]:
+    """Who reads each parameter of a step."""
+    found: dict[str, _Users] = {}
+    for _, written in step.start:
+        for name in _parameters(written.expression):
+            found.setdefault(name, _Users()).start = True
+    for rule in step.rules:
+        for leaf in rule.leaves():
+            for name in _parameters(leaf.written.expression):
+                users = found.setdefault(name, _Users())
+                if not users.conditions or users.conditions[-1] is not rule:
+                    users.conditions.append(rule)
+        for effect in rule.effects:
+            for name in _parameters(effect.value.expression):
+                found.setdefault(name, _Users()).effects.add(rule.full_id)
+    return found
+
+
+def _parameters(expression: Expression) -> set[str]:
+    return {f"{part.ruleset}.{part.name}" for part in walk(expression) if isinstance(part, ParameterRef)}
 
 
 class Reads:
@@ -37,7 +72,12 @@ class Reads:
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
-        self.parameters = {step.ruleset: parameters_of(step) for step in policy.steps}
+        self.parts = {rule.full_id: tuple(possible_of(rule)) for step in policy.steps for rule in step.rules}
+        self.users: dict[str, dict[str, _Users]] = {}
+        """By parameter and rule set."""
+        for step in policy.steps:
+            for name, users in _users(step).items():
+                self.users.setdefault(name, {})[step.ruleset] = users
         self.names = {
             step.ruleset: frozenset(
                 part.name
@@ -78,18 +118,50 @@ class Sample:
                 return step
             return replace(step, rules=tuple(other for other in step.rules if other is not rule))
 
-        return self._differs(changed, self.parameters, lambda step: step.ruleset == rule.ruleset)
+        return self._differs(changed, self.parameters, lambda done: done.step.ruleset == rule.ruleset, {})
 
     def differs_with(self, parameter: str, value: Value) -> bool:
         """Whether anything that is handed out changes if a parameter is given another value."""
+        if value == self.parameters.get(parameter):
+            return False
+        parameters = ChainMap({parameter: value}, self.parameters)  # type: ignore[arg-type]
+        users = self.reads.users.get(parameter, {})
         return self._differs(
-            lambda step: step,
-            {**self.parameters, parameter: value},
-            lambda step: parameter in self.reads.parameters[step.ruleset],
+            lambda step: step, parameters, lambda done: self._concerned(done, users, parameters), users
         )
 
+    def _concerned(self, done: StepTrace, users_of: Mapping[str, _Users], parameters: Mapping[str, Value]) -> bool:
+        """Whether a step may come to something else with another value of a parameter.
+
+        It does not where the rules that read it match as they did, and none that matched says it in an effect: of many
+        rules few are looked at again.
+        """
+        users = users_of.get(done.step.ruleset)
+        if users is None:
+            return False
+        if users.start or not users.effects.isdisjoint(self.matched):
+            return True
+        env = Environment(done.names, parameters)
+        return any(
+            interpreter.look(rule, env).matched != self._looked_at[rule.full_id].matched
+            for rule in users.conditions
+            if rule.full_id in self._looked_at
+        )
+
+    @cached_property
+    def _looked_at(self) -> Mapping[str, RuleTrace]:
+        return {seen.rule.full_id: seen for step in self.steps or () for seen in step.rules}
+
+    def shows(self, wanted: Container[Part]) -> set[Part]:
+        """The parts wanted that this input shows to be possible."""
+        return set(shown_in(self.steps or (), self.parameters, self.reads.parts, wanted))
+
     def _differs(
-        self, changed: Callable[[Step], Step], parameters: Mapping[str, Value], concerns: Callable[[Step], bool]
+        self,
+        changed: Callable[[Step], Step],
+        parameters: Mapping[str, Value],
+        concerns: Callable[[StepTrace], bool],
+        users: Mapping[str, _Users],
     ) -> bool:
         """Run again from the first step that a change concerns; a step that reads nothing new is as it was."""
         if self.steps is None:
@@ -97,16 +169,29 @@ class Sample:
         names = dict(self.facts)
         dirty: set[str] = set()
         for before in self.steps:
-            if not concerns(before.step) and dirty.isdisjoint(self.reads.names[before.step.ruleset]):
-                names |= before.sets
-                continue
+            step = before.step
+            if dirty.isdisjoint(self.reads.names[step.ruleset]):
+                if not concerns(before):
+                    names |= before.sets
+                    continue
+                step = self._without_idle(step, users.get(step.ruleset))
             try:
-                after = interpreter.run_step(changed(before.step), Environment(names, parameters))
+                after = interpreter.run_step(changed(step), Environment(names, parameters))
             except NoValueError:
                 return True
             dirty |= {name for name, value in after.sets.items() if value != before.sets[name]}
             names = {**names, **after.sets}
         return not dirty.isdisjoint(self.reads.policy.decides)
+
+    def _without_idle(self, step: Step, users: _Users | None) -> Step:
+        """A step on the same input without the rules that did not match, and read no parameter that is another now."""
+        readers = {rule.full_id for rule in users.conditions} if users is not None else ()
+        kept = (
+            rule
+            for rule in step.rules
+            if (seen := self._looked_at.get(rule.full_id)) is None or seen.matched or rule.full_id in readers
+        )
+        return replace(step, rules=tuple(kept))
 
 
 def matters_to(samples: Sequence[Sample], turned: Mapping[str, Sequence[Value]]) -> set[str]:

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
 from typing import Any
 
 import z3
 
-from engine.analysis.proofs.asking import shortened
-from engine.analysis.why_not.nearest import Movable, Nearest, distance_of, holds_with, is_true, pulled_back
+from engine.analysis.proofs.asking import Budget
+from engine.analysis.why_not.nearest import Movable, Nearest, is_true, movable_number
+from engine.analysis.why_not.rounding import Begun, least
 from engine.analysis.why_not.wish import Wish
 from engine.backends import interpreter
 from engine.backends.facts import (
@@ -36,7 +36,7 @@ from engine.backends.solver.space import Key, Side, Space, Variable
 from engine.backends.solver.terms import Bit, compare_reals, conj, disj, lift_bit, neg
 from engine.language.evaluate import compare
 from engine.language.model import Group, Relation
-from engine.language.types import NumberType, TextType, Value
+from engine.language.types import NumberType, TextType, Type, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +54,22 @@ class FactChange:
 
 
 def by_facts(
-    side: Side, seen: Seen, facts: Mapping[str, Any], wish: Wish, undecided: list[str], timeout_s: float
-) -> tuple[FactChange, ...] | None:
-    """The smallest change of facts; None, and a word in `undecided`, where the solver gave up on it."""
+    side: Side, seen: Seen, facts: Mapping[str, Any], wish: Wish, budget: Budget
+) -> Nearest[tuple[FactChange, ...]]:
+    """The smallest change of facts that is found within the budget."""
     given = _Given.of(side, seen, facts)
     question = _Question(given)
     terms = encode(side.policy, parameter_terms(side), question.space.facts(side))
-    nearest = Nearest(question.movables, [*question.holds, wish.where(terms.names[wish.name])], timeout_s)
-    for model in nearest.models():
+
+    def confirm(model: z3.ModelRef) -> tuple[FactChange, ...] | None:
         fresh, moved = question.read(model)
-        if given.holds(fresh, moved, wish):
-            return tuple(given.changes(fresh, given.least(fresh, moved, wish)))
-    if nearest.gave_up:
-        undecided.append("facts")
-    return None
+        if not given.holds(fresh, moved, wish):
+            return None
+        return tuple(given.changes(fresh, given.least(fresh, moved, wish)))
+
+    nearest = Nearest(question.movables, question.holds, wish, terms.names[wish.name], confirm, budget)
+    nearest.search()
+    return nearest
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,11 @@ class _Held:
         return cls(group, raw, values, fresh, timely)
 
     @property
+    def kinds(self) -> dict[str, Type]:
+        """The type of each fact."""
+        return {fact.name: fact.type for fact in self.group.facts}
+
+    @property
     def only_late(self) -> bool:
         """It would say something if it were fresh."""
         return not self.timely and any(value is not None for value in self.values.values())
@@ -106,7 +113,7 @@ class _Held:
     @property
     def broken(self) -> tuple[Relation, ...]:
         """The relations that its facts contradict."""
-        kinds = {fact.name: fact.type for fact in self.group.facts}
+        kinds = self.kinds
         found = []
         for relation in self.group.relations:
             left, right = self.values[relation.left], self.values[relation.right]
@@ -163,22 +170,13 @@ class _Given:
 
     def least(self, fresh: frozenset[str], moved: Mapping[Key, Value], wish: Wish) -> dict[Key, Value]:
         """The changes without those that need not be, each as small, and in as few digits, as the wish lets it be."""
-        kept = dict(moved)
-
-        def holds(changed: Mapping[Key, Value]) -> bool:
-            return self.holds(fresh, changed, wish)
-
-        for key, value in moved.items():
-            without = {other: held for other, held in kept.items() if other != key}
-            now = self.held[key[0]].values[key[1]]
-            if holds(without):
-                kept = without
-            elif isinstance(value, float) and isinstance(now, float):
-                kept[key] = pulled_back(now, value, partial(holds_with, holds, kept, key))
-            elif isinstance(value, float):
-                short = (shortened(value, digits) for digits in range(1, 16))
-                kept[key] = next((each for each in short if holds({**kept, key: each})), value)
-        return kept
+        begun = {
+            (group, name): Begun.of(now if isinstance(now, float) else None, kind)
+            for group, name in moved
+            for now, kind in [(self.held[group].values[name], self.held[group].kinds[name])]
+            if isinstance(kind, NumberType)
+        }
+        return least(moved, begun, lambda changed: self.holds(fresh, changed, wish))
 
     def changes(self, fresh: frozenset[str], moved: Mapping[Key, Value]) -> list[FactChange]:
         """Changes as they are shown."""
@@ -242,16 +240,16 @@ class _Question:
             self.holds.append(variable.gap == lift_bit(missing))
             same = absent[fact] if value is None else self._same(variable, value)
             moved = self._moved[name, fact] = conj(fresh, neg(same))
-            self.movables.append(Movable(f"{name}.{fact}", moved, self._distance((name, fact), value)))
+            self.movables.append(self._movable((name, fact), moved, value))
 
-    def _distance(self, key: Key, now: Value | None) -> z3.ArithRef | None:
-        """How far a number is off; None for what has no distance from nothing, or is no number."""
+    def _movable(self, key: Key, moved: Bit, now: Value | None) -> Movable:
         variable = self.space.variables[key]
-        if variable.number is None or not isinstance(now, float) or not isinstance(variable.type, NumberType):
-            return None
-        distance, bounds = distance_of(f"{key[0]}.{key[1]}", variable.number, now, variable.type)
-        self.holds += bounds
-        return distance
+        name, kind = ".".join(key), variable.type
+        if variable.number is None or not isinstance(kind, NumberType):
+            return Movable(name, moved)
+        movable, holds = movable_number(name, variable.number, moved, now if isinstance(now, float) else None, kind)
+        self.holds += holds
+        return movable
 
     def _same(self, variable: Variable, now: Value) -> Bit:
         """Where a variable has the value that is there now."""

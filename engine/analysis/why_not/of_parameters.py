@@ -1,13 +1,14 @@
 """The smallest change of parameters that gives a wished decision, as an edit of a profile.
 
 Limits of age are among them. A change is confirmed by loading the profile with it, so what rule sets require of their
-parameters holds, and by deciding again.
+parameters holds, and by deciding again. Then its invariants are proven; one that breaks any is handed out only where
+none is found that keeps them all.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
@@ -15,11 +16,15 @@ from typing import Any
 
 import z3
 
-from engine.analysis.why_not.nearest import Movable, Nearest, distance_of, holds_with, is_true, pulled_back
+from engine.analysis.proofs.asking import Budget
+from engine.analysis.proofs.prove import Verdict
+from engine.analysis.why_not.nearest import Movable, Nearest, is_true, movable_number
+from engine.analysis.why_not.promises import Promises, Rulebooks, lesson, name_of
+from engine.analysis.why_not.rounding import Begun, least
 from engine.analysis.why_not.wish import Wish
 from engine.backends import interpreter
-from engine.backends.facts import Gap, Seen, raw_group, read_group, read_moment, see
-from engine.backends.solver.encode import encode, parameter_terms, truth_of
+from engine.backends.facts import Gap, raw_group, read_group, read_moment, see
+from engine.backends.solver.encode import PolicyTerms, encode, parameter_terms, truth_of
 from engine.backends.solver.space import Side, fraction_of
 from engine.backends.solver.terms import (
     Bit,
@@ -31,6 +36,8 @@ from engine.backends.solver.terms import (
     conj,
     constant,
     disj,
+    lift,
+    lift_bit,
     neg,
 )
 from engine.language.build import FACTS
@@ -44,6 +51,8 @@ from engine.language.soundness import parameters_of
 from engine.language.types import ChoiceType, FlagType, NumberType, Type, Value
 
 _TRIED_PROFILE = "profile_with_a_change"
+_ROUNDS = 8
+"""Edits that are looked at for one that breaks no invariant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,32 +66,159 @@ class ParameterChange:
     origin: Origin
 
 
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Changes of parameters, and what becomes of the invariants with them."""
+
+    changes: tuple[ParameterChange, ...]
+    breaks: tuple[str, ...] = ()
+    """The invariants that hold today and would not with it, as `policy.invariant`."""
+    unproven: tuple[str, ...] = ()
+    """Those of which nobody knows."""
+
+
 def by_parameters(
-    side: Side, seen: Seen, facts: Mapping[str, Any], wish: Wish, undecided: list[str], timeout_s: float
-) -> tuple[ParameterChange, ...] | None:
-    """The smallest change of parameters; None, and a word in `undecided`, where the solver gave up on it."""
-    declared = {name: side.rulebook.declarations[name].type for name in _asked(side)}
-    parameters = parameter_terms(side)
-    holds: list[Bit] = []
-    movables: list[Movable] = []
-    for name, kind in declared.items():
-        parameters[name], within, changed, distance = _free(name, kind, side.binding.values[name])
-        holds += within
-        movables.append(Movable(name, changed, distance))
-    for owner, required in side.rulebook.requires.items():
-        if any(name.startswith(f"{owner}.") for name in declared):
-            holds += [truth_of(text.expression, parameters).true for text in required]
-    terms = encode(side.policy, parameters, _facts(side, seen, facts, parameters))
-    nearest = Nearest(movables, [*holds, wish.where(terms.names[wish.name]), neg(terms.lacking)], timeout_s)
-    for model in nearest.models():
-        moved = {name: _read(model, parameters[name]) for name in declared}
-        moved = {name: value for name, value in moved.items() if value != side.binding.values[name]}
-        changes = _loaded(side, facts, moved, wish)
-        if changes is not None:
-            return changes
-    if nearest.gave_up:
-        undecided.append("parameters")
-    return None
+    side: Side, facts: Mapping[str, Any], wish: Wish, budget: Budget, others: Rulebooks | None
+) -> tuple[Edit | None, bool]:
+    """The smallest edit that keeps every invariant, or where none is found that does, the smallest of all.
+
+    And whether the solver gave up: then one that is not found may be there, and one that is may not be the smallest.
+    """
+    question = _Question.of(side, facts, wish)
+    promises = Promises(side.rulebook, others, budget)
+    smallest: Edit | None = None
+    gave_up = False
+    lessons: list[Bit] = []
+    for _ in range(_ROUNDS):
+        nearest = Nearest(
+            question.movables,
+            [*question.holds, *lessons],
+            wish,
+            question.decided,
+            partial(question.confirm, lessons=tuple(lessons)),
+            budget,
+        )
+        found = nearest.search()
+        if smallest is None:
+            gave_up = nearest.gave_up
+        if found is None:
+            break
+        names = {change.parameter for change in found.changes}
+        judged = promises.judge(found.rulebook, names)
+        edit = Edit(found.changes, tuple(map(name_of, judged.broken)), judged.unproven)
+        if not edit.breaks and (smallest is None or edit.unproven == smallest.unproven):
+            return edit, nearest.gave_up
+        smallest = smallest or edit
+        lessons += question.lessons(judged.broken, names)
+    return smallest, gave_up
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """Changes of parameters, and the rulebook with them."""
+
+    changes: tuple[ParameterChange, ...]
+    rulebook: Rulebook
+
+
+@dataclass(frozen=True)
+class _Question:
+    """What may be otherwise about parameters, as terms."""
+
+    side: Side
+    facts: Mapping[str, Any]
+    wish: Wish
+    free: Mapping[str, Term]
+    """The parameters that may change."""
+    required: Sequence[Bit]
+    """What rule sets require of them."""
+    holds: Sequence[Bit]
+    movables: Sequence[Movable]
+    decided: Term
+    """What is wished for."""
+
+    @classmethod
+    def of(cls, side: Side, facts: Mapping[str, Any], wish: Wish) -> _Question:
+        free: dict[str, Term] = {}
+        within: list[Bit] = []
+        movables: list[Movable] = []
+        for name in _asked(side):
+            free[name], ranges, movable = _free(name, side.rulebook.declarations[name].type, side.binding.values[name])
+            within += ranges
+            movables.append(movable)
+        parameters = parameter_terms(side) | free
+        required = [
+            truth_of(text.expression, parameters).true
+            for owner, texts in side.rulebook.requires.items()
+            if any(name.startswith(f"{owner}.") for name in free)
+            for text in texts
+        ]
+        terms = encode(side.policy, parameters, _facts(side, facts, parameters))
+        holds = [*within, *required, neg(terms.lacking)]
+        return cls(side, facts, wish, free, required, holds, movables, terms.names[wish.name])
+
+    def confirm(self, model: z3.ModelRef, *, lessons: Sequence[Bit]) -> _Loaded | None:
+        """The changes of a model, as small as the interpreter and the lessons let them be, if the profile loads so."""
+        now = self.side.binding.values
+        read = {name: _read(model, term) for name, term in self.free.items()}
+        moved = {name: value for name, value in read.items() if value != now[name]}
+
+        def holds(changed: Mapping[str, Value]) -> bool:
+            values = {**now, **changed}
+            return _decides(
+                self.side.rulebook, self.side.policy, Binding((), values, {}), self.facts, self.wish
+            ) and self._agrees([*self.required, *lessons], values)
+
+        if not holds(moved):
+            return None
+        declared = self.side.rulebook.declarations
+        begun = {
+            name: Begun.of(float(now[name]), kind)
+            for name in moved
+            if isinstance(kind := declared[name].type, NumberType)
+        }
+        return self._loaded(least(moved, begun, holds)) or self._loaded(moved)
+
+    def lessons(self, broken: Sequence[Verdict], changed: Collection[str]) -> list[Bit]:
+        """What is asked of the next edit; where nothing can be, that it changes something else."""
+        learned = [lesson(self.side.rulebook, verdict, self._encoded) for verdict in broken]
+        told = [bit for bit in learned if bit is not None and bit is not True]
+        others = neg(conj(*(each.changed for each in self.movables if each.name in changed)))
+        return told if len(told) == len(learned) else [*told, others]
+
+    def _encoded(self, policy: Policy, facts: Mapping[str, Any]) -> PolicyTerms:
+        """A policy on one input. Its symbol may have other values: an edit for a group of symbols is for it alone."""
+        rulebook = self.side.rulebook
+        binding = rulebook.binding_of(read_moment(facts).symbol)
+        side = Side(rulebook, policy, binding)
+        here = self.side.binding.origins
+        shared = {name: term for name, term in self.free.items() if binding.origins[name].group == here[name].group}
+        parameters = parameter_terms(side) | shared
+        return encode(policy, parameters, _facts(side, facts, parameters))
+
+    def _agrees(self, bits: Sequence[Bit], values: Mapping[str, Value]) -> bool:
+        """Whether parameters with these values are as some bits say."""
+        agreed = conj(*bits)
+        if isinstance(agreed, bool):
+            return agreed
+        known = [pair for name, term in self.free.items() for pair in _assigned(term, values[name])]
+        return bool(z3.is_true(z3.simplify(z3.substitute(agreed, *known))))
+
+    def _loaded(self, changed: Mapping[str, Value]) -> _Loaded | None:
+        """The changes, if the profile loads with them and decides as wished."""
+        side, binding = self.side, self.side.binding
+        changes = tuple(
+            ParameterChange(
+                name, binding.values[name], value, side.rulebook.declarations[name].type, binding.origins[name]
+            )
+            for name, value in changed.items()
+        )
+        rulebook = _load(side.rulebook, changes)
+        if rulebook is None:
+            return None
+        found = rulebook.binding_of(read_moment(self.facts).symbol)
+        decides = _decides(rulebook, rulebook.policies[side.policy.name], found, self.facts, self.wish)
+        return _Loaded(changes, rulebook) if decides else None
 
 
 def _asked(side: Side) -> list[str]:
@@ -96,13 +232,14 @@ def _limit(parameter: str) -> str:
     return f"{FACTS}.{parameter}"
 
 
-def _facts(side: Side, seen: Seen, facts: Mapping[str, Any], parameters: Mapping[str, Term]) -> dict[str, Term]:
+def _facts(side: Side, facts: Mapping[str, Any], parameters: Mapping[str, Term]) -> dict[str, Term]:
     """The facts as they are, missing where limits of age would have it."""
+    now = read_moment(facts).now
     found: dict[str, Term] = {}
     for group in side.policy.groups:
         at, held = read_group(group, raw_group(group, facts))
         late: Bit = False
-        if at is not None and math.isfinite(age := seen.moment.now - at):
+        if at is not None and math.isfinite(age := now - at):
             late = disj(
                 _less(parameters, group.max_age, Fraction(age)),
                 _less(parameters, side.rulebook.max_ahead, Fraction(-age)),
@@ -122,29 +259,33 @@ def _less(parameters: Mapping[str, Term], limit: str | None, age: Fraction) -> B
     return compare_reals("<", term.value, age)
 
 
-def _free(name: str, kind: Type, now: Value) -> tuple[Term, list[Bit], Bit, z3.ArithRef | None]:
-    """A parameter of any value in its range: the term, what holds of it, where it is another, and how far."""
+def _free(name: str, kind: Type, now: Value) -> tuple[Term, list[Bit], Movable]:
+    """A parameter of any value in its range: the term, what holds of it, and where it is another."""
     match kind:
         case NumberType(min=low, max=high):
             number = z3.Real(f"${name}")
-            distance, bounds = distance_of(f"${name}", number, float(now), kind)
-            within = [*bounds, compare_reals(">=", number, Fraction(low)), compare_reals("<=", number, Fraction(high))]
-            return (
-                Number(number, missing=False),
-                within,
-                neg(compare_reals("==", number, Fraction(float(now)))),
-                distance,
-            )
+            changed = neg(compare_reals("==", number, Fraction(float(now))))
+            movable, holds = movable_number(name, number, changed, float(now), kind)
+            holds += [compare_reals(">=", number, Fraction(low)), compare_reals("<=", number, Fraction(high))]
+            return Number(number, missing=False), holds, movable
         case ChoiceType(of=of):
             bits = {value: z3.Bool(f"${name} is {value}") for value in of}
-            return (
-                Options(bits, missing=False),
-                [z3.PbEq([(bit, 1) for bit in bits.values()], 1)],
-                neg(bits[str(now)]),
-                None,
-            )
+            one = z3.PbEq([(bit, 1) for bit in bits.values()], 1)
+            return Options(bits, missing=False), [one], Movable(name, neg(bits[str(now)]))
     flag = z3.Bool(f"${name}")
-    return Truth(flag, neg(flag)), [], neg(flag) if now else flag, None
+    return Truth(flag, neg(flag)), [], Movable(name, neg(flag) if now else flag)
+
+
+def _assigned(term: Term, value: Value) -> Iterator[tuple[z3.ExprRef, z3.ExprRef]]:
+    """The variables of a parameter, each with what it is for a value."""
+    match term:
+        case Number(value=number):
+            yield lift(number), lift(Fraction(float(value)))
+        case Truth(true=bit):
+            yield lift_bit(bit), z3.BoolVal(bool(value))
+        case Options(values=values):
+            for name, bit in values.items():
+                yield lift_bit(bit), z3.BoolVal(name == value)
 
 
 def _constant(held: Value | Gap, kind: Type, late: Bit) -> Term:
@@ -174,38 +315,6 @@ def _read(model: z3.ModelRef, term: Term) -> Value:
             return next(name for name, bit in values.items() if is_true(model, bit))
 
 
-def _loaded(
-    side: Side, facts: Mapping[str, Any], moved: Mapping[str, Value], wish: Wish
-) -> tuple[ParameterChange, ...] | None:
-    """The changes of parameters, as small as the interpreter lets them be, if the profile loads with them."""
-
-    def holds(changed: Mapping[str, Value]) -> bool:
-        binding = Binding(side.binding.groups, {**side.binding.values, **changed}, {})
-        return _decides(side.rulebook, side.policy, binding, facts, wish)
-
-    if not holds(moved):
-        return None
-    least = dict(moved)
-    for name, value in moved.items():
-        now = side.binding.values[name]
-        if isinstance(value, float) and isinstance(now, float):
-            least[name] = pulled_back(now, value, partial(holds_with, holds, least, name))
-    for changed in (least, moved):
-        changes = tuple(
-            ParameterChange(
-                name,
-                side.binding.values[name],
-                value,
-                side.rulebook.declarations[name].type,
-                side.binding.origins[name],
-            )
-            for name, value in changed.items()
-        )
-        if _loads(side, changes, facts, wish):
-            return changes
-    return None
-
-
 def _decides(rulebook: Rulebook, policy: Policy, binding: Binding, facts: Mapping[str, Any], wish: Wish) -> bool:
     """Whether the wished decision is made. A value that no profile loads with may leave something without one."""
     seen = see(rulebook, policy, binding, facts)
@@ -215,9 +324,8 @@ def _decides(rulebook: Rulebook, policy: Policy, binding: Binding, facts: Mappin
         return False
 
 
-def _loads(side: Side, changes: Sequence[ParameterChange], facts: Mapping[str, Any], wish: Wish) -> bool:
-    """Whether a profile with these values loads, and decides as wished."""
-    rulebook = side.rulebook
+def _load(rulebook: Rulebook, changes: Sequence[ParameterChange]) -> Rulebook | None:
+    """The profile with these values, under its own name; None if it does not load with them."""
     text = "\n".join([f"profile: {_TRIED_PROFILE}", f"extends: {rulebook.profile}", *edit_lines(changes, "tried")])
     documents = {_TRIED_PROFILE: text, **{name: f"profile: {name}" for name in _named(rulebook)}}
     sources = dict(rulebook.sources)
@@ -227,11 +335,9 @@ def _loads(side: Side, changes: Sequence[ParameterChange], facts: Mapping[str, A
         assert source is not None
         sources[source.name] = source
     try:
-        changed = Workspace(Files(sources, ())).rulebook(_TRIED_PROFILE)
+        return replace(Workspace(Files(sources, ())).rulebook(_TRIED_PROFILE), profile=rulebook.profile)
     except LoadError:
-        return False
-    binding = changed.binding_of(read_moment(facts).symbol)
-    return _decides(changed, changed.policies[side.policy.name], binding, facts, wish)
+        return None
 
 
 def _named(rulebook: Rulebook) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
@@ -9,37 +10,70 @@ from rich.text import Text
 
 from engine.analysis.why_not.ask import WhyNot
 from engine.analysis.why_not.of_facts import FactChange
-from engine.analysis.why_not.of_parameters import edit_lines
+from engine.analysis.why_not.of_parameters import Edit, edit_lines
 from engine.backends.decision import show_value
-from engine.language.printer import print_number
+from engine.language.printer import print_number, print_value
 from engine.language.types import Value
 from engine.printing import print_wrapped, printable
 
+_NONE = {
+    "facts": "no change of facts gives it: proven for every value, with none going missing",
+    "parameters": "no change of parameters gives it on these facts: proven for every value in range",
+}
+_UNSURE = "time was over (--timeout), or what exact numbers give, no doubles do"
+_MOST_NAMED = 3
+"""Invariants of which nobody knows that are named; of the others it is said how many they are."""
 
-def print_why_not(console: Console, found: WhyNot, profile: str) -> None:
-    """The smallest change of facts, and that of parameters."""
-    console.print()
+
+def print_why_not(console: Console, found: WhyNot, reason: str, profile: str, title: str = "") -> None:
+    """What was decided, the smallest change of facts, and that of parameters; under a title where there is one."""
+    if title:
+        print_wrapped(console, Text(printable(title), "bold"))
+    print_wrapped(console, Text(printable(reason)))
     wish = printable(str(found.wish))
     if found.already:
         print_wrapped(console, Text(f"{wish} already holds"))
         return
-    console.print(Text(f"why not {wish}", "bold"))
+    decided = print_value(found.decided, found.wish.type)
+    print_wrapped(console, Text.assemble((f"why not {wish}", "bold"), f" (it is {printable(decided)})"))
     if found.facts is None:
-        print_wrapped(console, Text(f"  {_none(found, 'facts', 'no change of facts would do')}"))
+        _print_none(console, found, "facts")
     else:
         console.print(Text("  it would hold if these facts were otherwise:"))
         for change in found.facts:
             print_wrapped(console, Text(f"    {printable(_fact(change))}"), hanging=6)
-    if found.parameters is None:
-        print_wrapped(console, Text(f"  {_none(found, 'parameters', 'no change of parameters alone would do')}"))
-        return
+        _print_unsure(console, found, "facts")
+    if found.edit is None:
+        _print_none(console, found, "parameters")
+    else:
+        _print_edit(console, found.edit, profile)
+        _print_unsure(console, found, "parameters")
+
+
+def _print_edit(console: Console, edit: Edit, profile: str) -> None:
     print_wrapped(console, Text(f"  or, on the same facts, with this edit of profiles/{profile}.yaml:"), hanging=4)
-    for line in edit_lines(found.parameters):
+    for line in edit_lines(edit.changes):
         console.print(Text(f"    {line}"), soft_wrap=True)
+    if edit.breaks:
+        said = ("this edit breaks what holds today: ", "bold red")
+        print_wrapped(console, Text.assemble("    ", said, ", ".join(edit.breaks)), hanging=6)
+    if edit.unproven:
+        print_wrapped(console, Text(f"    not proven with it: {_some(edit.unproven)}"), hanging=6)
 
 
-def _none(found: WhyNot, part: str, otherwise: str) -> str:
-    return f"{part}: the solver gave up, there may be a change" if part in found.undecided else otherwise
+def _print_none(console: Console, found: WhyNot, part: str) -> None:
+    undecided = f"{part}: undecided, there may be a change; {_UNSURE}"
+    print_wrapped(console, Text(f"  {undecided if part in found.undecided else _NONE[part]}"))
+
+
+def _print_unsure(console: Console, found: WhyNot, part: str) -> None:
+    if part in found.undecided:
+        print_wrapped(console, Text(f"    there may be a smaller change; {_UNSURE}"), hanging=6)
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _MOST_NAMED
+    return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _fact(change: FactChange) -> str:
@@ -55,10 +89,14 @@ def _value(value: Value) -> str:
 
 
 def why_not_json(found: WhyNot) -> dict[str, Any]:
-    """The same as a JSON object: `facts`, and `parameters` with their `edit`, are null where no change was found."""
+    """The same as a JSON object: `facts`, and `parameters` with their `edit`, are null where no change was found.
+
+    `breaks` and `unproven` name the invariants that the edit breaks, and those of which nobody knows.
+    """
     return {
         "wish": str(found.wish),
         "already": found.already,
+        "decided": found.decided,
         "facts": None
         if found.facts is None
         else [
@@ -66,16 +104,18 @@ def why_not_json(found: WhyNot) -> dict[str, Any]:
             for change in found.facts
         ],
         "parameters": None
-        if found.parameters is None
+        if found.edit is None
         else [
             {
-                "parameter": edit.parameter,
-                "before": edit.before,
-                "after": edit.after,
-                "at": f"{edit.origin.span.file}:{edit.origin.span.line}",
+                "parameter": change.parameter,
+                "before": change.before,
+                "after": change.after,
+                "at": f"{change.origin.span.file}:{change.origin.span.line}",
             }
-            for edit in found.parameters
+            for change in found.edit.changes
         ],
-        "edit": None if found.parameters is None else edit_lines(found.parameters),
+        "edit": None if found.edit is None else edit_lines(found.edit.changes),
+        "breaks": [] if found.edit is None else list(found.edit.breaks),
+        "unproven": [] if found.edit is None else list(found.edit.unproven),
         "undecided": list(found.undecided),
     }

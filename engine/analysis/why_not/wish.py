@@ -6,14 +6,20 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 
 from engine.analysis.request import RequestError
 from engine.backends.solver.terms import (
     Bit,
+    Number,
     Term,
+    compare_reals,
     compared,
+    conj,
     constant,
+    disj,
     is_value,
+    neg,
 )
 from engine.language.evaluate import compare
 from engine.language.model import Policy
@@ -22,6 +28,8 @@ from engine.language.spelling import did_you_mean
 from engine.language.syntax import Comparator
 from engine.language.types import ChoiceType, FlagType, NumberType, Type, Value
 
+_MARGIN = Fraction(1, 10**9)
+"""Of a number; doubles round by far less."""
 _WISH = re.compile(r"\s*(\w+)\s*(==|=|!=|<=|>=|<|>)\s*(\S+)\s*")
 
 
@@ -46,6 +54,16 @@ class Wish:
         if self.operator == "==":
             return is_value(term, self.value)
         return compared(self.operator, term, constant(self.value, self.type), self.type).true
+
+    def clearly(self, term: Term) -> Bit:
+        """Where a decision is as wished however doubles round; of what is no number, or has one value, as `where`."""
+        if not isinstance(term, Number) or self.operator == "==":
+            return self.where(term)
+        value = Fraction(float(self.value))
+        margin = max(abs(value), Fraction(1)) * _MARGIN
+        below = compare_reals("<=", term.value, value - margin) if self.operator in ("<", "<=", "!=") else False
+        above = compare_reals(">=", term.value, value + margin) if self.operator in (">", ">=", "!=") else False
+        return conj(neg(term.missing), disj(below, above))
 
 
 def read_wish(policy: Policy, text: str) -> Wish:

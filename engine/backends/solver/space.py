@@ -139,16 +139,20 @@ class Space:
         fresh = {key: self._variable(key, self._types[key], " (other)") for key in keys}
         return {**self.variables, **fresh}
 
+    def ends(self, key: Key) -> tuple[Fraction, Fraction]:
+        """The least and the most that a number may be handed in as: for some side it is in range."""
+        numbers = [kind for kind in self._types[key] if isinstance(kind, NumberType)]
+        return Fraction(min(kind.min for kind in numbers)), Fraction(max(kind.max for kind in numbers))
+
     def domain(self, variables: Mapping[Key, Variable] | None = None) -> list[z3.BoolRef]:
         """What holds of every input: ranges, one value a choice, the relations that every side knows."""
         given = self.variables if variables is None else variables
         bits: list[Bit] = []
         for key, variable in given.items():
-            kinds = self._types[key]
             if variable.number is not None:
-                numbers = [kind for kind in kinds if isinstance(kind, NumberType)]
-                bits.append(compare_reals(">=", variable.number, Fraction(min(kind.min for kind in numbers))))
-                bits.append(compare_reals("<=", variable.number, Fraction(max(kind.max for kind in numbers))))
+                low, high = self.ends(key)
+                bits.append(compare_reals(">=", variable.number, low))
+                bits.append(compare_reals("<=", variable.number, high))
             elif variable.options:
                 values = list(variable.options.values())
                 bits.append(disj(*values))

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.language.spelling import did_you_mean
-from engine.printing import counted, print_wrapped, printable
+from engine.printing import ago, counted, lasting, print_wrapped, printable
 from engine.routing.breakers import HALF_OPEN
 from engine.routing.evidence.contract import (
     BreakerView,
@@ -342,26 +342,6 @@ def _print_labelled(console: Console, label: str, text: str, style: str = "") ->
 
 
 # --- words -----------------------------------------------------------------------------------------------------------
-
-
-def ago(age_s: float) -> str:
-    """An age for a person.
-
-    >>> [ago(age) for age in (0.25, 12, 700, 8000, 400_000, -3)]
-    ['0.2 s ago', '12 s ago', '12 min ago', '2.2 h ago', '4.6 days ago', '3 s ahead']
-    """
-    return f"{lasting(-age_s)} ahead" if age_s < 0 else f"{lasting(age_s)} ago"
-
-
-def lasting(seconds: float) -> str:
-    """A length of time for a person."""
-    if seconds < 10:
-        return f"{seconds:.1f} s" if seconds % 1 else f"{seconds:.0f} s"
-    if seconds < 180:
-        return f"{seconds:.0f} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
 
 
 def _cell(observed: Observed) -> str:

@@ -21,7 +21,7 @@ from typing import Protocol, TypeAlias
 from engine.book import Book
 from engine.journal.events import Event, Outcome
 from engine.routing.evidence.report import Report
-from engine.routing.sessions.reloading import fetch_first
+from engine.routing.sessions.reloading.options import fetch_first
 from engine.routing.sessions.session import Ending
 from engine.routing.sessions.source import MarketSource
 from engine.routing.sessions.standard_input import StandardInput

@@ -22,6 +22,7 @@ from typing import Any, TypeAlias, get_args
 import msgspec
 
 from engine.backends.decision import to_json
+from engine.backends.solver import turns
 from engine.book import Book
 from engine.home import find_cache
 from engine.journal.disk import LOCK, Lock
@@ -33,6 +34,7 @@ from engine.language.findings import SluiceError
 from engine.language.load import Files
 from engine.market import paced
 from engine.reload.dry_run import recent_decisions
+from engine.reload.history import RELOADS
 from engine.reload.last_good import LastGood, StartedOn, cold_start
 from engine.reload.pipeline import Pipeline
 from engine.reload.proving import prover
@@ -48,7 +50,8 @@ from engine.routing.sessions.collector import quiet_collector
 from engine.routing.sessions.desk import Desk, Imports, Surroundings, unfit
 from engine.routing.sessions.generated_samples import generated_samples
 from engine.routing.sessions.inbox import Inbox
-from engine.routing.sessions.reloading import Reloading, ReloadOptions
+from engine.routing.sessions.reloading.beside import Reloading
+from engine.routing.sessions.reloading.options import ReloadOptions
 from engine.routing.sessions.session import Embedded, Ending, Remote, Stop
 from engine.routing.sessions.source import MarketSource
 from engine.routing.sessions.standard_input import StandardInput
@@ -165,6 +168,7 @@ class Running:
             return await self.drive()
         finally:
             beside.cancel()
+            await asyncio.to_thread(turns.stop)  # what is being proven is for nobody now
             (ended,) = await asyncio.gather(beside, return_exceptions=True)
             if isinstance(ended, Exception) and not isinstance(ended, asyncio.CancelledError):
                 _log.error("reloading broke down: %r", ended)
@@ -400,6 +404,7 @@ def _settings(options: SessionOptions, more: dict[str, Any]) -> dict[str, Any]:
         "telemetry": options.telemetry,
         "redate": options.redate,
         "risk_mode": options.risk_mode,
+        **({RELOADS: options.reload.gate} if options.reload is not None else {}),
         **more,
     }
     plain: dict[str, Any] = msgspec.json.decode(to_json(chosen))

@@ -10,12 +10,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.journal.events import CandidateMoved, Outcome, RulebookLoaded, ShadowDecided
+from engine.printing import plainly
+from engine.reload.status import CandidateStatus
 from engine.routing.chain import ADMISSION, ROUTING
 from engine.routing.evidence.costs import CostTotals, shortfall
 from engine.routing.views import View
 
 MOST_EXAMPLES = 3
 """Of each decision that came out otherwise."""
+
+_MOST_RULES = 20
+"""That a status names."""
 
 _ADMITTED = ("admit", "admitted_qty")
 _ROUTE = "route"
@@ -115,3 +120,26 @@ class Tried(View):
             self._fallbacks += event.fallback
         if event.filled:
             self._costs.add(shortfall(event))
+
+
+def candidate_status(tried: Tried) -> CandidateStatus | None:
+    """What a status says of the candidate; None where there is none."""
+    moved, found = tried.moved, tried.divergences
+    if moved is None:
+        return None
+    return CandidateStatus(
+        state=moved.state,
+        profile=moved.profile,
+        version=moved.rulebook,
+        symbols=moved.symbols,
+        reason=moved.reason,
+        facts=tried.facts() or {},
+        by_name=dict(found.by_name.most_common()),
+        by_rule=dict(found.by_rule.most_common(_MOST_RULES)),
+        examples=[_example(name, event) for name, events in found.examples.items() for event in events],
+    )
+
+
+def _example(name: str, event: ShadowDecided) -> str:
+    values = event.differs[name.partition(".")[2]]
+    return f"{event.intent_id} ({event.symbol}): {name} {' → '.join(map(plainly, values))}"

@@ -26,6 +26,7 @@ from engine.web.pages.markup import (
     decision_link,
     empty,
     facts_list,
+    file_link,
     join,
     mark,
     name,
@@ -35,9 +36,10 @@ from engine.web.pages.markup import (
     soft,
     table,
     tag,
+    without_route,
 )
 
-FEED: Final = "feed"
+FEED, FEED_TABLE, FEED_NOTE, STORY = "feed", "feed-table", "feed-note", "story"
 MOST_ROWS: Final = 100
 """Rows that a page holds: older ones are found by filters."""
 
@@ -45,30 +47,46 @@ _COLUMNS: Final = ("time", "symbol", "route", "tier", "bias", "offset", "spread"
 _EVENTS: Final = {"decision": "", "decided_again": "decided again", "fallback": "fell back"}
 
 
-def feed_html(routes: Sequence[Routed]) -> Markup:
-    """The feed, the newest first."""
+def feed_html(routes: Sequence[Routed], none: str = "") -> Markup:
+    """The feed, the newest first; `none` is said where there are no decisions."""
     rows = [feed_row(routed) for routed in routes]
-    return table(_COLUMNS, rows, class_="feed", body_id=FEED, caption="The newest first, times in UTC")
+    body = table(_COLUMNS, rows, class_="feed", body_id=FEED, caption="The newest first, times in UTC")
+    return tag("div", body, None if rows else empty(none), id_=FEED_TABLE, class_="wide")
+
+
+def feed_note(*, waiting: int = 0, passed: int = 0) -> Markup:
+    """What the feed does not show: decisions that wait while it is held still, and that came too fast for it."""
+    said = []
+    if waiting:
+        said.append(f"held still: {counted(waiting, 'newer decision')} can be shown")
+    if passed:
+        said.append(f"{counted(passed, 'decision')} came too fast to be shown here; the filters find them")
+    return tag("p", "; ".join(said), id_=FEED_NOTE, class_="soft")
 
 
 def feed_row(routed: Routed) -> Markup:
     """One route decision."""
-    event = _EVENTS.get(routed.event, routed.event.replace("_", " "))
+    event = "refused" if routed.route == "none" else _EVENTS.get(routed.event, routed.event.replace("_", " "))
     exit_ = tag("small", "exit") if routed.is_exit else None
     link = decision_link(routed.decision_id, "open", label=f"open the decision on {routed.intent_id}")
     return row(
-        cell("time", clock(routed.ts_ms)),
-        cell("symbol", tag("b", routed.symbol), " ", routed.side or "", " ", exit_),
+        cell("time", _time(routed.ts_ms)),
+        cell("symbol", tag("b", routed.symbol), " ", routed.side or "", " ", exit_, class_="who"),
         cell("route", mark(routed.route), tag("small", event) if event else None),
         cell("tier", mark(routed.quality)),
         cell("bias", number(routed.bias, digits=2)),
-        cell("offset", number(routed.offset_bps, "bps")),
-        cell("spread", number(routed.spread_bps, "bps")),
+        cell("offset", number(routed.offset_bps, "bps"), class_="num"),
+        cell("spread", number(routed.spread_bps, "bps"), class_="num"),
         cell("vetoes", [tag("code", name(veto)) for veto in routed.vetoes] or soft("none"), class_="vetoes"),
-        cell("reason", name(routed.reason), class_="reason"),
+        cell("reason", name(without_route(routed.reason, routed.route)), class_="reason"),
         cell("", link, class_="open"),
         class_="new",
     )
+
+
+def _time(ts_ms: int) -> Markup:
+    day, _, at = clock(ts_ms, dated=True).partition(" ")
+    return tag("time", clock(ts_ms), tag("small", day), datetime=f"{day}T{at}Z")
 
 
 # --- one decision ----------------------------------------------------------------------------------------------------
@@ -86,7 +104,7 @@ def head_html(remade: Remade) -> Markup:
         ("at", f"{clock(event.ts_ms, dated=True)} UTC"),
         ("rulebook", tag("code", f"{record['profile']} {record['rulebook']}")),
         ("decision", tag("code", str(record["decision_id"]))),
-        ("journal", f"line {event.seq}"),
+        ("journal", f"event {event.seq:,}"),
     ]
     values = [tag("li", tag("b", key), " ", _shown(value)) for key, value in decided.items()]
     lead = [mark(str(route)), " "] if route is not None else []
@@ -97,7 +115,7 @@ def head_html(remade: Remade) -> Markup:
     )
     return section(
         "What was decided",
-        tag("p", *lead, str(record.get("reason") or ""), class_="said"),
+        tag("p", *lead, without_route(str(record.get("reason") or ""), str(route)), class_="said"),
         differs,
         tag("ul", values, class_="values"),
         facts_list(pairs),
@@ -115,19 +133,25 @@ def missing_html(missing: Sequence[GapLook]) -> Markup | None:
     if not missing:
         return None
     items = [
-        tag("li", tag("code", gap.fact), " ", mark("stale", gap.cause), f" (it was {gap.got})" if gap.got else None)
+        tag("li", tag("code", gap.fact), " ", mark(gap.cause), f" (it was {gap.got})" if gap.got else None)
         for gap in missing
     ]
     return section("Missing facts", tag("ul", items), note=f"{len(missing)}, which rules treat as unknown")
 
 
-def steps_html(explanation: Explanation, *, title: str = "How it came to that") -> Markup:
-    """Each step with its rules, each rule with its leaves and the values they saw."""
-    steps = [_step(number_, step) for number_, step in enumerate(explanation.steps, 1)]
-    return section(title, tag("ol", steps, class_="steps"), note="every step, rule and value, with file and line")
+def steps_html(explanation: Explanation, *, is_of_now: bool = True) -> Markup:
+    """Each step with its rules, each rule with its leaves and the values they saw.
+
+    `is_of_now` says whether the files are as they were then: places in them are links into the editor.
+    """
+    steps = [_step(number_, step, is_of_now=is_of_now) for number_, step in enumerate(explanation.steps, 1)]
+    note = "every step, rule and value, with file and line"
+    if not is_of_now:
+        note += " as the files were then"
+    return section("How it came to that", tag("ol", steps, class_="steps"), note=note)
 
 
-def _step(place: int, step: StepLook) -> Markup:
+def _step(place: int, step: StepLook, *, is_of_now: bool) -> Markup:
     fired = [rule for rule in step.rules if rule.verdict in ("matched", "unknown, matched")]
     sets = ", ".join(f"{key} {show_value(value)}" for key, value in step.sets.items())
     told = f"{len(fired)} of {len(step.rules)} matched"
@@ -140,12 +164,14 @@ def _step(place: int, step: StepLook) -> Markup:
     others = None
     if passed:
         label = tag("summary", counted(len(passed), "rule"), " that did not match", class_="soft")
-        others = tag("details", label, _rules(passed), open=not fired)
-    return tag("li", tag("details", head, begins, _rules(fired), others, open=bool(fired), id_=f"step-{place}"))
+        shown = _rules(passed, is_of_now=is_of_now)
+        others = tag("details", label, shown, open=not fired, id_=f"step-{place}-others")
+    matched = _rules(fired, is_of_now=is_of_now)
+    return tag("li", tag("details", head, begins, matched, others, open=bool(fired), id_=f"step-{place}"))
 
 
-def _rules(rules: Sequence[RuleLook]) -> Markup | None:
-    return tag("ul", [_rule(rule) for rule in rules], class_="rules") if rules else None
+def _rules(rules: Sequence[RuleLook], *, is_of_now: bool) -> Markup | None:
+    return tag("ul", [_rule(rule, is_of_now=is_of_now) for rule in rules], class_="rules") if rules else None
 
 
 _VERDICT_SIGNS: Final = {
@@ -157,7 +183,7 @@ _VERDICT_SIGNS: Final = {
 }
 
 
-def _rule(rule: RuleLook) -> Markup:
+def _rule(rule: RuleLook, *, is_of_now: bool) -> Markup:
     kind, sign = _VERDICT_SIGNS[rule.verdict]
     effects = [
         tag("li", f"{effect.kind} {effect.name}: ", tag("code", effect.expression), f" = {show_value(effect.value)}")
@@ -171,7 +197,7 @@ def _rule(rule: RuleLook) -> Markup:
         " ",
         tag("span", rule.verdict, class_="verdict"),
         " ",
-        tag("span", rule.at, class_="at"),
+        file_link(rule.at) if is_of_now else tag("span", rule.at, class_="at"),
         tag("p", rule.why, class_="why"),
         _condition(rule.condition) if rule.condition is not None else None,
         tag("ul", effects, class_="effects") if effects else None,
@@ -190,32 +216,38 @@ def _condition(look: ConditionLook) -> Markup:
     return tag("div", soft(f"{look.kind} of"), " ", look.truth, tag("div", items, class_="nested"), class_="nest")
 
 
-def story_html(story: Sequence[Event]) -> Markup:
-    """The events of an intent as a timeline, each with the time since the first."""
+def story_html(story: Sequence[Event], shown: str = "") -> Markup:
+    """The events of an intent as a timeline, each with the time since the first; `shown` is the page's own."""
     title = "The story of its orders"
     if not story:
-        return section(
-            title, empty("Only the stories of the last intents are at hand; `sluice journal --intent ID` has them all.")
-        )
+        none = "Only the stories of the last intents are at hand; sluice journal --intent ID has them all."
+        return section(title, empty(none), id_=STORY)
     words, start = Words(), story[0].ts_ms
-    items = [
-        tag(
-            "li",
-            tag("time", f"+{(event.ts_ms - start) / 1000:,.3f} s"),
-            " ",
-            tag("span", words.say(event)),
-            " ",
-            decision_link(found) if (found := _id(event)) else None,
-            class_=_kind(event),
-        )
-        for event in story
-    ]
+    items = [_told(event, words, start, shown) for event in story]
     is_open = not any(isinstance(event, Outcome) for event in story)
     return section(
         title,
         tag("ol", items, class_="story"),
         tag("p", "It is still open.", class_="soft") if is_open else None,
         note=f"from {clock(start, dated=True)} UTC",
+        id_=STORY,
+    )
+
+
+def _told(event: Event, words: Words, start_ms: int, shown: str) -> Markup:
+    decision_id = _id(event)
+    link: Markup | None = None
+    if decision_id:
+        label = f"open the decision {decision_id}"
+        link = soft("this one") if decision_id == shown else decision_link(decision_id, "open", label=label)
+    return tag(
+        "li",
+        tag("time", f"+{(event.ts_ms - start_ms) / 1000:,.3f} s"),
+        " ",
+        tag("span", words.say(event).removesuffix(f"  [{decision_id}]")),
+        " ",
+        link,
+        class_=_kind(event),
     )
 
 
@@ -257,6 +289,7 @@ def why_not_html(found: Mapping[str, Any]) -> Markup:
             _facts(found["facts"], is_undecided="facts" in undecided),
             tag("h3", "On the same facts, with other values in the profile"),
             _edit(found["edit"], is_undecided="parameters" in undecided),
+            _promises(found),
         ]
     )
 
@@ -280,3 +313,9 @@ def _change(change: Mapping[str, Any]) -> Child:
 
 def _edit(lines: Sequence[str] | None, *, is_undecided: bool) -> Markup:
     return _none(is_undecided=is_undecided) if lines is None else tag("pre", join(lines, Markup("\n")))
+
+
+def _promises(found: Mapping[str, Any]) -> Markup:
+    """What becomes of the invariants with the edit."""
+    said = (("This edit breaks what holds today: ", "breaks"), ("Not proven with it: ", "unproven"))
+    return join([tag("p", text, ", ".join(found[key])) for text, key in said if found.get(key)])

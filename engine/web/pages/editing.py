@@ -1,11 +1,13 @@
 """One document of a home, changed in memory: what the loader says of it, and how it is saved.
 
-In: the home as it was read, the name of a file and its new text. Out: a `Checked`; saving replaces the file whole, and
-only where nobody else has changed it and the loader finds no error. A session that watches the home takes it over.
+In: the home as it is on disk, the name of a file and its new text. Out: a `Checked`; saving replaces the file whole,
+and only where nobody else has changed it since and the loader finds no error. A session that watches the home takes it
+over.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,12 +46,21 @@ class Checked:
         return [finding for finding in self.findings if finding.span.file == file]
 
 
+_SAVING = threading.Lock()
+"""One document is saved at a time: between the look whether it was changed and its replacement, nobody comes."""
+
+
 class Editing:
-    """The documents of a home, as they were read when a page was opened."""
+    """The documents of a home, as they were when `read_again` was called last."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
         self._files = read_files(home)
+
+    def read_again(self) -> bool:
+        """Read all documents, which takes some milliseconds; whether any of them is another now."""
+        before, self._files = self._files, read_files(self.home)
+        return _texts(before) != _texts(self._files)
 
     @property
     def names(self) -> list[str]:
@@ -57,7 +68,7 @@ class Editing:
         return sorted(self._files.sources)
 
     def text(self, name: str) -> str:
-        """A document as it was read.
+        """A document as it was read last.
 
         Raises:
             EditError: for what is no document of the home.
@@ -70,10 +81,10 @@ class Editing:
     def check(self, name: str, text: str) -> Checked:
         """What the loader says of the home with another text of a document; takes a tenth of a second."""
         self.text(name)
-        found = Findings()
+        files, found = self._files, Findings()
         source = decode_source(text.encode("utf-8", "replace"), name, found)
-        findings = (*(each for each in self._files.findings if each.span.file != name), *found)
-        sources = {**self._files.sources, name: source or Source.of(name, "")}
+        findings = (*(each for each in files.findings if each.span.file != name), *found)
+        sources = {**files.sources, name: source or Source.of(name, "")}
         workspace = Workspace(Files(sources, findings))
         kept = {(each.span, each.code, each.message): each for each in workspace.findings}
         profiles: list[tuple[str, str | None]] = []
@@ -85,28 +96,35 @@ class Editing:
         ordered = sorted(kept.values(), key=lambda each: (each.span.file != name, each.span))
         return Checked(tuple(ordered), tuple(profiles))
 
-    def save(self, name: str, text: str) -> None:
-        """Write a document.
+    def save(self, name: str, text: str, before: str) -> None:
+        """Write a document in place of the text `before`, beside all others as they are on disk now.
 
         Raises:
             EditError: where it would not load, is too long, was changed meanwhile, or cannot be written.
 
         """
-        before = self.text(name)
-        if len(text.encode("utf-8", "replace")) > MOST_BYTES:
-            raise EditError("the text is too long", "split the document")
-        if not self.check(name, text).is_sound:
-            raise EditError("it would not load", "mend the findings first")
-        path = self.home / name
         try:
-            on_disk = path.read_text(encoding="utf-8-sig").replace("\r\n", "\n")
-            if on_disk != before:
-                raise EditError(f"`{name}` was changed meanwhile", "open the page anew, and edit what is there now")
-            write_whole(path, text.encode())
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise EditError(f"`{name}` cannot be written: {reason}", "check its permissions") from error
-        self._files = read_files(self.home)
+            content = text.encode()
+        except UnicodeEncodeError:
+            raise EditError("the text holds half a character", "type it again") from None
+        if len(content) > MOST_BYTES:
+            raise EditError("the text is too long", "split the document")
+        with _SAVING:
+            self.read_again()
+            if self.text(name) != before:
+                raise EditError(f"`{name}` was changed meanwhile", "look at what is there now, and decide")
+            if not self.check(name, text).is_sound:
+                raise EditError("it would not load", "mend the findings first")
+            try:
+                write_whole(self.home / name, content)
+            except OSError as error:
+                reason = (error.strerror or str(error)).lower()
+                raise EditError(f"`{name}` cannot be written: {reason}", "check its permissions") from error
+            self.read_again()
+
+
+def _texts(files: Files) -> dict[str, str]:
+    return {name: source.text for name, source in files.sources.items()}
 
 
 def _loaded(workspace: Workspace, profile: str) -> tuple[str | None, Sequence[Finding]]:

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from nicegui import ui
 
 from engine.web.guard import LOGOUT
-from engine.web.pages.freshness import LINE, freshness_html
+from engine.web.pages.freshness import freshness_html, freshness_parts
 from engine.web.pages.live_html import LiveHtml
 from engine.web.pages.markup import join, tag
 from engine.web.pages.site import Site
@@ -34,10 +34,15 @@ PAGES = (
 """Path and name, in the order in which they stand at the top."""
 
 _FRESH_EVERY_S = 1.0
+_NOTICE = "another-rulebook"
 
 
 class ThemeButton(ui.element, component="theme.js"):
     """Light, dark or automatic."""
+
+
+class Connection(ui.element, component="connection.js"):
+    """Says so when the server does not answer."""
 
 
 @cache
@@ -55,14 +60,16 @@ def framed(site: Site, path: str, title: str, *, lead: str = "", first: Markup |
     """
     ui.page_title(f"{title} · Sluice")
     navigation = _navigation(path, is_logged_in=not site.is_open)
-    fresh = freshness_html(site.live)
+    parts = freshness_parts(site.live)
+    fresh = freshness_html(parts)
     heading = join([tag("h1", title), tag("p", lead, class_="lead") if lead else None])
     ui.add_body_html(_first(navigation, fresh, heading, first))
     with ui.element("header").classes("top"):
         raw(navigation)
         theme = ThemeButton()
-    line = LiveHtml(fresh)
-    every(_FRESH_EVERY_S, lambda: line.show({LINE: freshness_html(site.live)}))
+    Connection()
+    line = LiveHtml(fresh, parts)
+    every(_FRESH_EVERY_S, lambda: line.show(freshness_parts(site.live)))
     with ui.element("div").props("id=main tabindex=-1"):  # NiceGUI's layout is the `main` around it
         raw(heading)
         yield theme
@@ -93,6 +100,25 @@ def _navigation(path: str, *, is_logged_in: bool) -> Markup:
 
 def _is_within(path: str, to: str) -> bool:
     return path == to or (to != "/" and path.startswith(f"{to}/"))
+
+
+def tell_of_another_rulebook(site: Site) -> None:
+    """Say so, where another rulebook decides by now than when the page was opened: the page is of the one before."""
+    shown = site.live.book.version
+
+    def notice() -> dict[str, Markup]:
+        version = site.live.book.version
+        said = None
+        if version != shown:
+            again = tag("a", "Load the page anew", href="")
+            says = f"Another rulebook decides by now: {version[:12]}. This page is of {shown[:12]}."
+            said = tag("p", tag("i", "▲ ", aria_hidden="true"), says, " ", again, class_="notice")
+        return {_NOTICE: tag("div", said, id_=_NOTICE)}
+
+    start = notice()
+    html = LiveHtml(start[_NOTICE], start)
+    html.props("role=status")
+    every(_FRESH_EVERY_S, lambda: html.show(notice()))
 
 
 def raw(*parts: Markup | None, into: str = "div") -> ui.html:

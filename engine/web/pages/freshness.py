@@ -2,10 +2,13 @@
 
 In: the model of the present. Out: a `Freshness`, and the line that stands at the top of every page. Two clocks run
 here: a snapshot's age is in the time of the market, and how long nothing was written in real time.
+
+The state stands apart from the figures beside it: it is read out when it changes, and they change every second.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,7 +23,7 @@ OLD_S = 3 * RouterShape().snapshot_every_ms / 1000
 
 State = Literal["empty", "live", "stale", "ended"]
 
-LINE = "freshness"
+STATE, DETAILS = "fresh-state", "fresh-details"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ def freshness(live: Live) -> Freshness:
     session, health = live.session, live.health
     quiet_s, old_s = live.quiet_s(), live.health_age_s()
     if session is None and live.last_seq == 0:
-        return Freshness("empty", "no session was seen yet", ("`sluice run` writes the journal that is shown here",))
+        return Freshness("empty", "no session was seen yet", ("start one with sluice run: its journal is shown here",))
     details = []
     if health is not None:
         details += [f"tick {health.tick}", f"snapshot {age(old_s)} old in market time"]
@@ -49,20 +52,27 @@ def freshness(live: Live) -> Freshness:
     if live.bad_lines:
         details.append(f"{live.bad_lines} broken lines passed over")
     if session is not None and session.ended is not None:
-        return Freshness("ended", f"the session has ended: {session.ended}", tuple(details))
+        return Freshness("ended", f"the session has ended: {session.ended.replace('_', ' ')}", tuple(details))
     if quiet_s is not None and quiet_s > OLD_S:
-        return Freshness("stale", f"stale: nothing was written for {age(quiet_s)}", tuple(details))
+        return Freshness("stale", "stale: nothing is written any more", tuple(details))
     if old_s is not None and old_s > OLD_S:
-        return Freshness("stale", f"stale: the last snapshot is {age(old_s)} old in market time", tuple(details))
+        return Freshness("stale", "stale: snapshots are missing", tuple(details))
     return Freshness("live", "live", tuple(details))
 
 
 _SIGNS = {"empty": "○", "live": "●", "stale": "◷", "ended": "■"}
 
 
-def freshness_html(live: Live) -> Markup:
-    """The line at the top."""
+def freshness_parts(live: Live) -> dict[str, Markup]:
+    """What changes in the line at the top, by its ids."""
     now = freshness(live)
     sign = tag("i", _SIGNS[now.state], aria_hidden="true")
-    details = tag("span", " · ".join(now.details), class_="soft")
-    return tag("p", tag("b", sign, " ", now.says), " ", details, id_=LINE, class_=f"fresh {now.state}", role="status")
+    return {
+        STATE: tag("b", sign, " ", now.says, id_=STATE, class_=now.state),
+        DETAILS: tag("span", " · ".join(now.details), id_=DETAILS, class_="soft"),
+    }
+
+
+def freshness_html(parts: Mapping[str, Markup]) -> Markup:
+    """The line at the top."""
+    return tag("p", tag("span", parts[STATE], role="status"), " ", parts[DETAILS], class_="fresh")

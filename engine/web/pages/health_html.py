@@ -12,6 +12,7 @@ from typing import Final
 
 from markupsafe import Markup
 
+from engine.printing import counted
 from engine.routing.evidence.contract import LastRoute, SymbolExecution, SymbolHealth, Warned
 from engine.routing.evidence.health import is_stale
 from engine.web.live import HealthNow, Point
@@ -23,6 +24,7 @@ from engine.web.pages.markup import (
     cell,
     decision_link,
     empty,
+    file_link,
     join,
     mark,
     name,
@@ -33,6 +35,7 @@ from engine.web.pages.markup import (
     sparkline,
     table,
     tag,
+    without_route,
     yes_no,
 )
 
@@ -65,13 +68,16 @@ _COLUMN_OF_FLAG: Final[Mapping[str, str]] = {
 """Where the warnings of the shipped health policy belong; others stand under the status alone."""
 
 _WORST_FIRST: Final = ("critical", "warn", None, "ok")
+_WORST_TIER_FIRST: Final = ("broken", "degraded", "ok", "good")
+
+_OF_THE_ACCOUNT: Final = ("drawdown", "risk_stale")
+"""Warnings of the shipped health policy that are the same for every symbol."""
 
 
 def summary_html(health: HealthNow) -> Markup:
     """The summary row: all symbols together."""
     summary, risk = health.router_health.summary, health.risk
-    counts = ", ".join(f"{count} {word}" for word, count in summary.statuses.items() if count)
-    tiers = ", ".join(f"{count} {word}" for word, count in summary.qualities.items() if count)
+    counts, tiers = _counts(summary.statuses, _WORST_FIRST), _counts(summary.qualities, _WORST_TIER_FIRST)
     tiles: list[tuple[str, Child, str]] = [
         ("status", mark(summary.status), counts or f"{summary.symbols} symbols"),
         ("maker fill", percent(summary.maker_fill_rate), f"{number(summary.sample_count, digits=0)} attempts"),
@@ -80,15 +86,48 @@ def summary_html(health: HealthNow) -> Markup:
         ("ack latency", number(summary.ack_latency_ms, "ms", 0), "median, slowest symbol"),
         ("maker first", f"{summary.maker_first} of {summary.symbols}", f"{summary.makers_paused} paused"),
         ("quality", tiers or UNKNOWN, "symbols by tier"),
-        ("not fresh", str(len(summary.stale)), ", ".join(summary.stale[:3]) or "book and telemetry are fresh"),
+        (
+            "not fresh",
+            mark("stale", str(len(summary.stale))) if summary.stale else "0",
+            ", ".join(summary.stale[:3]) or "book and telemetry are fresh",
+        ),
         ("risk mode", risk.risk_mode or UNKNOWN, f"drawdown today {percent(risk.drawdown_today)}"),
         ("net asset value", number(health.nav.nav_usd, "USD", 0), f"cash {_money(health)}"),
     ]
+    red = {"risk mode": _warned_of_the_account(health)}
     shown = [
-        tag("div", tag("dt", label), tag("dd", tag("b", value), tag("small", beside)), class_="tile")
+        tag(
+            "div",
+            tag("dt", label),
+            tag("dd", tag("b", value), tag("small", beside), *map(_by_rule, red.get(label, ()))),
+            class_="tile bad" if red.get(label) else "tile",
+        )
         for label, value, beside in tiles
     ]
     return tag("dl", shown, class_="tiles", id_=SUMMARY)
+
+
+def _counts(held: Mapping[str, int], first: Sequence[str | None]) -> str:
+    """How many there are of each, the worst first; words that the shipped policies do not use come last."""
+    order = {word: place for place, word in enumerate(first)}
+    ordered = sorted(held.items(), key=lambda each: order.get(each[0], len(order)))
+    return ", ".join(f"{count} {word}" for word, count in ordered if count)
+
+
+def _warned_of_the_account(health: HealthNow) -> list[Warned]:
+    """Warnings that no symbol can help, each once."""
+    found = {
+        warned.flag: warned
+        for line in health.router_health.symbols
+        for warned in line.warnings
+        if warned.flag in _OF_THE_ACCOUNT
+    }
+    return list(found.values())
+
+
+def _by_rule(warned: Warned) -> Markup:
+    """The sign of a warning, and the rule that says it."""
+    return tag("small", tag("i", "✖ ", aria_hidden="true"), name(warned.rule), class_="rule")
 
 
 def _money(health: HealthNow) -> str:
@@ -136,8 +175,7 @@ def row_html(line: SymbolHealth, execution: SymbolExecution | None, trend: Seque
         warned = flagged.get(column)
         if warned is None:
             return cell(column, *content)
-        rule = tag("small", tag("i", "✖ ", aria_hidden="true"), name(warned.rule), class_="rule")
-        return cell(column, *content, rule, class_="bad")
+        return cell(column, *content, _by_rule(warned), class_="bad")
 
     def seen(text: str) -> Child:
         return text if measured or text == UNKNOWN else soft(f"({text})")
@@ -154,7 +192,7 @@ def row_html(line: SymbolHealth, execution: SymbolExecution | None, trend: Seque
             "maker fill",
             seen(percent(line.maker_fill_rate)),
             _spark([point.maker_fill_rate for point in trend], "maker fill", percent),
-            soft(tag("small", number(line.sample_count, "tries", 0))),
+            tag("small", number(line.sample_count, "attempts", 0), class_="count"),
         ),
         shown(
             "fallback",
@@ -185,7 +223,7 @@ def row_html(line: SymbolHealth, execution: SymbolExecution | None, trend: Seque
             tag("small", regime or UNKNOWN),
         ),
         shown("breaker", _breakers(line)),
-        cell("last decision", _last(line.last_route_decision), class_="last"),
+        cell("last decision", _last(line.last_route_decision), _gates(line), class_="last"),
         shown("ages", _ages(line)),
         id_=row_id(line.symbol),
     )
@@ -214,13 +252,17 @@ def _warnings(line: SymbolHealth) -> Child:
 
 
 def _warned(warned: Warned) -> Child:
-    where = tag("span", name(warned.at), class_="at")
-    return [tag("b", warned.flag.replace("_", " ")), " ", tag("small", name(warned.reason), " ", where)]
+    return [tag("b", warned.flag.replace("_", " ")), " ", tag("small", name(warned.reason), " ", file_link(warned.at))]
 
 
 def _standing(line: SymbolHealth) -> Sequence[Child]:
+    """How many gates no intent could lift."""
+    return [tag("small", f"but {counted(len(line.vetoes), 'gate')}")] if line.vetoes else []
+
+
+def _gates(line: SymbolHealth) -> Markup | None:
     """Gates that no intent could lift."""
-    return [tag("small", "but ", join(map(name, line.vetoes), ", "), class_="rule")] if line.vetoes else []
+    return tag("small", "vetoes any: ", join(map(name, line.vetoes), ", "), class_="rule") if line.vetoes else None
 
 
 def _breakers(line: SymbolHealth) -> Child:
@@ -243,7 +285,7 @@ def _last(last: LastRoute | None) -> Child:
         " ",
         soft(f"{age(last.age_s)} before, "),
         decision_link(last.decision_id, "why"),
-        tag("small", name(last.reason), class_="reason"),
+        tag("small", name(without_route(last.reason, last.route)), class_="reason"),
     ]
 
 

@@ -14,7 +14,8 @@ from urllib.parse import quote, urlencode
 
 from markupsafe import Markup, escape
 
-from engine.printing import printable
+from engine.language.findings import Span
+from engine.printing import lasting, printable
 
 Child: TypeAlias = "str | Markup | int | Iterable[Child] | None"
 
@@ -38,6 +39,8 @@ _STATES: Final[Mapping[str, tuple[str, str]]] = {
     "half_open": ("warn", "◐"),
     "undecided": ("warn", "?"),
     "stale": ("warn", "◷"),
+    "absent": ("warn", "∅"),
+    "invalid": ("bad", "✖"),
     "critical": ("bad", "✖"),
     "error": ("bad", "✖"),
     "broken": ("bad", "✖"),
@@ -90,13 +93,14 @@ def _plain(value: str | float) -> str:
 
 
 def number(value: float | None, unit: str = "", digits: int = 1) -> str:
-    """A number with its unit.
+    """A number with its unit, and up to two more digits where it takes them to tell it from 0.
 
-    >>> number(1234.56, "ms", 0), number(None, "bps"), number(-0.04)
-    ('1,235 ms', '–', '0.0')
+    >>> number(1234.56, "ms", 0), number(None, "bps"), number(-0.04), number(-1e-9)
+    ('1,235 ms', '–', '-0.04', '0.0')
     """
     if value is None:
         return UNKNOWN
+    digits = next((each for each in range(digits, digits + 3) if round(value, each)), digits)
     rounded = round(value, digits) + 0.0  # no -0.0
     return f"{rounded:,.{digits}f} {unit}".rstrip()
 
@@ -104,13 +108,13 @@ def number(value: float | None, unit: str = "", digits: int = 1) -> str:
 def percent(ratio: float | None) -> str:
     """A ratio as a percentage, with as many digits as it takes to see it.
 
-    >>> percent(0.5), percent(0.004), percent(None)
-    ('50 %', '0.4 %', '–')
+    >>> percent(0.5), percent(0.004), percent(-0.00004), percent(None)
+    ('50 %', '0.4 %', '-0.004 %', '–')
     """
     if ratio is None:
         return UNKNOWN
     share = ratio * 100
-    return f"{share:.0f} %" if abs(share) >= 10 or share == 0 else f"{share:.1f} %"
+    return number(share, "%", 0 if abs(share) >= 10 or share == 0 else 1)
 
 
 def yes_no(value: bool | None) -> str:
@@ -119,17 +123,8 @@ def yes_no(value: bool | None) -> str:
 
 
 def age(seconds: float | None) -> str:
-    """How long ago something was, in the largest unit that says it well.
-
-    >>> age(0.25), age(75), age(7300), age(200_000), age(None)
-    ('0.2 s', '75 s', '2.0 h', '2.3 d', '–')
-    """
-    if seconds is None:
-        return UNKNOWN
-    for least, scale, unit in ((172_800, 86_400, "d"), (7200, 3600, "h"), (120, 60, "min")):
-        if seconds >= least:
-            return f"{seconds / scale:.1f} {unit}"
-    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    """How long ago something was."""
+    return UNKNOWN if seconds is None else lasting(seconds)
 
 
 def clock(ts_ms: float, *, dated: bool = False) -> str:
@@ -148,6 +143,15 @@ def mark(state: str | None, text: str | None = None) -> Markup:
     kind, sign = _STATES.get(state, ("plain", ""))
     shown = [tag("i", sign, aria_hidden="true"), " "] if sign else []
     return tag("span", *shown, text or state, class_=f"mark {kind}")
+
+
+def without_route(reason: str, route: str | None) -> str:
+    """A reason beside a route that is shown already.
+
+    >>> without_route("taker: hard_gates.reduce_only", "taker")
+    'hard_gates.reduce_only'
+    """
+    return reason.removeprefix(f"{route}: ")
 
 
 def soft(*children: Child) -> Markup:
@@ -233,6 +237,13 @@ def address(path: str, **query: str | int | None) -> str:
     """
     given = {key: value for key, value in query.items() if value not in (None, "")}
     return f"{path}?{urlencode(given, safe='/')}" if given else path
+
+
+def file_link(span: Span | str) -> Markup:
+    """Where something stands, as a link into the editor."""
+    at = span if isinstance(span, str) else f"{span.file}:{span.line}"
+    file, _, line = at.rpartition(":")
+    return tag("a", name(at), href=address("/rules/edit", file=file, line=line), class_="at")
 
 
 def decision_link(decision_id: str, text: Child = None, *, label: str | None = None) -> Markup:

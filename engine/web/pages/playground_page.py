@@ -16,14 +16,14 @@ from engine.language.types import ChoiceType, FlagType, NumberType, Value
 from engine.reload.dry_run import past_decision
 from engine.routing.chain import ROUTING
 from engine.web.pages.decisions_html import missing_html, steps_html
-from engine.web.pages.frame import every, raw
+from engine.web.pages.frame import every, raw, tell_of_another_rulebook
 from engine.web.pages.live_html import LiveHtml
-from engine.web.pages.markup import address, mark, section, soft, tag
+from engine.web.pages.markup import address, mark, section, soft, tag, without_route
 from engine.web.pages.playing import Field, GroupFields, Play, newest_routing, play
 from engine.web.pages.rules_page import ruled
 from engine.web.pages.site import Site
 
-_PART = "played"
+_DECIDED, _STEPS = "played", "played-steps"
 _MOVED_EVERY_S = 0.1
 _MISSING = "missing"
 
@@ -48,6 +48,7 @@ async def playground_page(site: Site, policy: str | None, decision_id: str | Non
                 begins = f"It begins with the facts of decision {decision_id[:12]}."
     lead = f"Move a fact and see what would be decided; nothing is written anywhere. {begins}"
     with ruled(site, "/rules/play", "Playground", lead=lead):
+        tell_of_another_rulebook(site)
         if wrong:
             raw(tag("p", wrong, class_="alert", role="alert"))
         ui.select(
@@ -60,6 +61,19 @@ async def playground_page(site: Site, policy: str | None, decision_id: str | Non
             _Playground(play(book, chosen, facts, time.time()))
         except FactsError as error:
             raw(tag("p", str(error), class_="alert", role="alert"))
+
+
+_SAID_BY_ITSELF = ("", "count", "price", "qty", "ratio")
+"""Units that need not be named beside a fact."""
+
+
+def _label(name: str, unit: str) -> str:
+    """A fact with its unit, where its name does not end with it.
+
+    >>> _label("spread_bps", "bps"), _label("score", "ratio"), _label("expectancy", "bps")
+    ('spread_bps', 'score', 'expectancy in bps')
+    """
+    return name if unit in _SAID_BY_ITSELF or name.endswith(f"_{unit}") else f"{name} in {unit}"
 
 
 class _Playground:
@@ -81,7 +95,9 @@ class _Playground:
                 ).props("dense outlined options-dense")
                 for number, group in enumerate(held.groups):
                     self._group(group, is_open=number < 2)
-            self._html = LiveHtml(self._shown())
+            shown = self._shown()
+            self._decided = LiveHtml(shown[_DECIDED], shown).classes("decided").props("aria-live=polite")
+            self._steps = LiveHtml(shown[_STEPS], shown).classes("trace")
         every(_MOVED_EVERY_S, self._look)
 
     def _symbol(self, symbol: str | None) -> None:
@@ -118,8 +134,7 @@ class _Playground:
             case NumberType(unit=unit):
                 reach = held.reach
                 assert reach is not None
-                label = f"{held.fact.name}{f' in {unit}' if unit not in ('', 'qty', 'price') else ''}"
-                self._number(label, held.value, reach.low, reach.high, reach.step, set_)
+                self._number(_label(held.fact.name, unit), held.value, reach.low, reach.high, reach.step, set_)
             case FlagType():
                 known = {"true": True, "false": False}
                 now = _MISSING if held.value is None else show_value(held.value)
@@ -166,20 +181,24 @@ class _Playground:
     def _look(self) -> None:
         if self._is_moved:
             self._is_moved = False
-            self._html.show({_PART: self._shown()})
+            shown = self._shown()
+            self._decided.show({_DECIDED: shown[_DECIDED]})
+            self._steps.show({_STEPS: shown[_STEPS]})
 
-    def _shown(self) -> Markup:
+    def _shown(self) -> dict[str, Markup]:
         try:
             explained = self._play.decide()
         except FactsError as error:
-            return tag("div", tag("p", str(error), class_="alert", role="alert"), id_=_PART)
+            wrong = tag("p", str(error), class_="alert", role="alert")
+            return {_DECIDED: tag("div", wrong, id_=_DECIDED), _STEPS: tag("div", id_=_STEPS)}
         decision = explained.decision
         values = [tag("li", tag("b", name), " ", show_value(value)) for name, value in decision.values.items()]
         route = decision.values.get("route")
         lead = [mark(str(route)), " "] if route is not None else []
         head = section(
             "It would decide",
-            tag("p", *lead, decision.reason, class_="said", role="status"),
+            tag("p", *lead, without_route(decision.reason, str(route)), class_="said"),
             tag("ul", values, class_="values"),
         )
-        return tag("div", head, missing_html(explained.missing), steps_html(explained), id_=_PART)
+        steps = [missing_html(explained.missing), steps_html(explained)]
+        return {_DECIDED: tag("div", head, id_=_DECIDED), _STEPS: tag("div", steps, id_=_STEPS)}

@@ -24,11 +24,11 @@ from engine.analysis.show import (
     show,
 )
 from engine.book import Book
-from engine.language.findings import Finding, Span
+from engine.language.findings import Finding
 from engine.language.printer import print_number
 from engine.language.rulebook import Rulebook
 from engine.language.types import Value
-from engine.printing import counted
+from engine.printing import counted, plainly
 from engine.reload.history import Span as Ran
 from engine.reload.status import Attempt, Noted, Status
 from engine.routing.chain import ROUTING
@@ -43,9 +43,11 @@ from engine.web.pages.markup import (
     decision_link,
     empty,
     facts_list,
+    file_link,
     join,
     mark,
     name,
+    percent,
     row,
     section,
     soft,
@@ -69,15 +71,15 @@ SUBPAGES: Final = (
 
 def subpages_html(path: str) -> Markup:
     """The way to the other pages of rules."""
-    links = [tag("a", label, href=to, aria_current="page" if path == to else None) for to, label in SUBPAGES]
+    links = [tag("a", label, href=to, aria_current=_current(path, to)) for to, label in SUBPAGES]
     return tag("nav", links, class_="sub", aria_label="pages of rules")
 
 
-def file_link(span: Span | str) -> Markup:
-    """Where something stands, as a link into the editor."""
-    at = span if isinstance(span, str) else f"{span.file}:{span.line}"
-    file, _, line = at.rpartition(":")
-    return tag("a", name(at), href=address("/rules/edit", file=file, line=line), class_="at")
+def _current(path: str, to: str) -> str | None:
+    """Whether a link leads to the page that is shown, or to the one over it."""
+    if path == to:
+        return "page"
+    return "true" if to == "/rules" and path.startswith("/rules/set/") else None
 
 
 # --- in force --------------------------------------------------------------------------------------------------------
@@ -93,7 +95,9 @@ def in_force_html(book: Book, live: Live, status: Status | None, candidate: Cand
     ]
     if session is not None and session.rulebook == book.version:
         pairs.append(("since", f"{clock(session.rulebook_ms, dated=True)} UTC, in the time of the market"))
-    elif session is not None:
+    elif session is None:
+        pairs.append(("session", "none was seen yet: requests to this server are decided by it"))
+    else:
         shown = tag("span", f"the session decides by {session.profile} {session.rulebook}", class_="alert")
         pairs.append(("session", shown))
     if status is not None:
@@ -103,8 +107,7 @@ def in_force_html(book: Book, live: Live, status: Status | None, candidate: Cand
         if status.watching:
             pairs.append(("watching", mark("warn", status.watching)))
     proofs = live.proofs
-    if proofs is not None:
-        pairs.append(("proofs", proofs_line(proofs)))
+    pairs.append(("proofs", soft("not known yet") if proofs is None else proofs_line(proofs)))
     parts = [section("In force", facts_list(pairs))]
     if status is not None and status.attempt is not None:
         parts.append(attempt_html(status.attempt))
@@ -122,9 +125,10 @@ def attempt_html(attempt: Attempt) -> Markup:
     """What became of the last change of the files."""
     at = f"{clock(attempt.at_ms, dated=True)} UTC"
     stays = tag("p", "The version before goes on deciding.") if attempt.verdict == "refused" else None
+    line = "" if attempt.findings else f" {attempt.line}"  # the line of a refusal is its first finding
     return section(
         "The last change",
-        tag("p", mark(attempt.verdict), " ", attempt.line),
+        tag("p", mark(attempt.verdict), line),
         stays,
         tag("ul", [tag("li", _noted(found)) for found in attempt.findings], class_="findings"),
         note=at,
@@ -167,7 +171,8 @@ def candidate_html(candidate: Candidate | None) -> Markup:
     head = tag(
         "p",
         mark("warn" if not candidate.is_over else None, candidate.state),
-        f"{scope}: {candidate.differing:,} of {counted(candidate.decisions, 'decision')} differ ",
+        f"{scope}: {candidate.differing:,} of {counted(candidate.decisions, 'decision')} differ",
+        f" ({percent(candidate.differing / candidate.decisions)}) " if candidate.decisions else " ",
         soft(candidate.reason),
     )
     rows = [
@@ -179,7 +184,8 @@ def candidate_html(candidate: Candidate | None) -> Markup:
         )
         for (what, was, would_be), times in candidate.transitions.most_common(20)
     ]
-    moved = table(("name", "decides", "candidate", "decisions"), rows) if rows else None
+    moved = tag("div", table(("name", "decides", "candidate", "decisions"), rows), class_="wide") if rows else None
+    label = f"the last {counted(len(candidate.examples), 'decision')} that differed"
     examples = [
         tag(
             "li",
@@ -195,13 +201,15 @@ def candidate_html(candidate: Candidate | None) -> Markup:
         title,
         head,
         moved,
-        tag("ul", examples) if examples else None,
+        tag("details", tag("summary", label), tag("ul", examples, class_="findings"), id_="differing")
+        if examples
+        else None,
         note=f"{candidate.rulebook} since {clock(candidate.since_ms, dated=True)} UTC",
     )
 
 
 def _differs(differs: dict[str, list[object]]) -> str:
-    return ", ".join(f"{what} {was} → {would_be}" for what, (was, would_be) in differs.items())
+    return ", ".join(f"{what} {plainly(was)} → {plainly(would_be)}" for what, (was, would_be) in differs.items())
 
 
 # --- policies and rule sets ------------------------------------------------------------------------------------------
@@ -219,7 +227,14 @@ def _policy(policy: PolicyView) -> Markup:
         tag("p", policy.doc),
         facts_list([("reads", ", ".join(policy.reads)), ("decides", ", ".join(policy.decides))]),
         steps,
-        tag("details", tag("summary", f"promises ({len(promises)})"), tag("ul", promises)) if promises else None,
+        tag(
+            "details",
+            tag("summary", f"promises ({len(promises)})"),
+            tag("ul", promises),
+            id_=f"promises-{policy.name}",
+        )
+        if promises
+        else None,
     ]
     head = tag("summary", tag("h2", f"policy {policy.name}"), " ", soft(counted(len(policy.steps), "step")))
     return tag(
@@ -345,7 +360,7 @@ def compare_html(structure: Structure, a: Rulebook, b: Rulebook, *, only_differe
     ]
     return join(
         [
-            tag("p", same or f"{summary(structure)}."),
+            tag("p", same or f"{summary(structure)}. What was added or removed is so in {b.profile}."),
             section("Values", _beside(structure, a, b, differing, only_differences=only_differences)),
             *others,
         ]
@@ -415,12 +430,12 @@ def _changed(change: Change) -> Markup:
 # --- proofs and history ----------------------------------------------------------------------------------------------
 
 
-def proofs_html(proofs: Sequence[Proof] | None) -> Markup:
+def proofs_html(proofs: Sequence[Proof] | None, *, is_solver_there: bool = True) -> Markup:
     """What is proved of the rulebook in force."""
+    if proofs is None and not is_solver_there:
+        return empty("Nobody knows: the solver is not installed (pip install 'sluice-router[prove]').")
     if proofs is None:
-        return empty(
-            "Nobody knows yet: the solver is at work, is not installed, or proofs were left out with --no-prove."
-        )
+        return empty("Nobody knows yet: the solver is at work, unless proofs were left out with --no-prove.")
     rows = [
         row(
             cell("state", mark(proof.status)),
@@ -442,7 +457,10 @@ def history_html(spans: Sequence[Ran]) -> Markup:
     rows = [
         row(
             cell("from", f"{clock(ran.entry.at_ms, dated=True)}"),
-            cell("until", clock(ran.until_ms, dated=True) if ran.until_ms is not None else soft("now, or no word")),
+            cell(
+                "until",
+                clock(ran.until_ms, dated=True) if ran.until_ms is not None else soft("now, as far as is known"),
+            ),
             cell("version", tag("code", ran.entry.version)),
             cell("how", ran.entry.how),
             cell("who", ran.entry.who or UNKNOWN),
@@ -452,6 +470,6 @@ def history_html(spans: Sequence[Ran]) -> Markup:
     ]
     return tag(
         "div",
-        table(("from", "until", "version", "how", "who", "what changed"), rows, caption="Times in UTC"),
+        table(("from", "until", "version", "how", "who", "what changed"), rows, caption="Real time, in UTC"),
         class_="wide",
     )

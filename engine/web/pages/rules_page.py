@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 from markupsafe import Markup
 from nicegui import ui
@@ -17,7 +18,7 @@ from engine.language.findings import LoadError
 from engine.language.load import Workspace, load_rulebook, read_files
 from engine.reload.errors import ReloadError
 from engine.reload.history import History
-from engine.web.pages.frame import ThemeButton, every, framed, raw
+from engine.web.pages.frame import ThemeButton, every, framed, raw, tell_of_another_rulebook
 from engine.web.pages.live_html import LiveHtml
 from engine.web.pages.markup import address, empty, section, tag
 from engine.web.pages.rules_html import (
@@ -44,6 +45,14 @@ def ruled(site: Site, path: str, title: str, *, lead: str = "") -> Iterator[Them
     with framed(site, path, title, lead=lead, first=subpages_html(path)) as theme:
         raw(subpages_html(path))
         yield theme
+
+
+@contextmanager
+def as_opened(site: Site, path: str, title: str, *, lead: str = "") -> Iterator[None]:
+    """A page of rules that stays as it was when it was opened, and says so where that is no longer what decides."""
+    with ruled(site, path, title, lead=lead):
+        tell_of_another_rulebook(site)
+        yield
 
 
 def in_force_page(site: Site) -> None:
@@ -74,20 +83,20 @@ def _policies(book: Book) -> Markup:
 
 def ruleset_page(site: Site, name: str) -> None:
     """One rule set."""
-    with ruled(site, f"/rules/set/{name}", "Rule set"):
+    with as_opened(site, f"/rules/set/{name}", "Rule set"):
         rulebook = site.live.book.rulebook
         try:
             view = show(rulebook, name).ruleset
         except RequestError as error:
             view = None
-            raw(tag("p", str(error), class_="alert", role="alert"))
+            raw(tag("p", f"{error.message}.", class_="alert", role="alert"))
         if view is not None:
             raw(ruleset_html(rulebook, view))
 
 
 def values_page(site: Site, symbol: str | None) -> None:
     """Every value, with where it comes from."""
-    with ruled(site, "/rules/values", "Values", lead="Every parameter, and every place that gives it a value."):
+    with as_opened(site, "/rules/values", "Values", lead="Every parameter, and every place that gives it a value."):
         rulebook = site.live.book.rulebook
         ui.select(
             sorted(rulebook.symbols),
@@ -106,7 +115,7 @@ async def compare_page(site: Site, other: str | None, *, everything: bool) -> No
     names = await asyncio.to_thread(lambda: Workspace(read_files(site.home)).profiles())
     others = [name for name in names if name != book.profile]
     chosen = other if other in others else next(iter(others), None)
-    with ruled(site, "/rules/compare", "Compare", lead="Values and rules of two profiles beside each other."):
+    with as_opened(site, "/rules/compare", "Compare", lead="Values and rules of two profiles beside each other."):
         if chosen is None:
             raw(empty("There is no other profile."))
             return
@@ -138,12 +147,12 @@ def proofs_page(site: Site) -> None:
 
 
 def _proofs(site: Site) -> Markup:
-    return tag("div", proofs_html(site.live.proofs), id_=_BODY)
+    return tag("div", proofs_html(site.live.proofs, is_solver_there=find_spec("z3") is not None), id_=_BODY)
 
 
 async def history_page(site: Site) -> None:
     """Which rulebooks ran."""
-    with ruled(site, "/rules/history", "History", lead="Which rulebooks decided here, and who changed them."):
+    with as_opened(site, "/rules/history", "History", lead="Which rulebooks decided here, and who changed them."):
         try:
             spans = await asyncio.to_thread(History(site.logs).spans, site.live.book.profile)
         except ReloadError as error:

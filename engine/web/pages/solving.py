@@ -67,7 +67,7 @@ async def ask_why_not(asked: Asked) -> dict[str, Any]:
 
 def main() -> None:
     """What the process does: ask, and print the answer as JSON."""
-    from engine.analysis.why_not.ask import why_not  # noqa: PLC0415 - the extra `prove`
+    from engine.analysis.why_not.ask import rulebooks_of, why_not  # noqa: PLC0415 - the extra `prove`
     from engine.analysis.why_not.pages import why_not_json  # noqa: PLC0415 - the same
     from engine.analysis.why_not.wish import read_wish  # noqa: PLC0415 - the same
     from engine.book import load  # noqa: PLC0415 - of this process alone
@@ -80,7 +80,8 @@ def main() -> None:
             answer: dict[str, Any] = {"refused": "the files say another rulebook by now"}
         else:
             wish = read_wish(book.policy(asked.policy), asked.wish)
-            answer = why_not_json(why_not(book, asked.policy, asked.facts, wish))
+            others = rulebooks_of(Path(asked.home))
+            answer = why_not_json(why_not(book, asked.policy, asked.facts, wish, others=others))
     except SluiceError as error:
         answer = {"refused": getattr(error, "message", str(error))}
     sys.stdout.buffer.write(msgspec.json.encode(answer))

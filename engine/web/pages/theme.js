@@ -1,7 +1,7 @@
 // Light, dark, or as the machine is set; remembered in this browser.
 const NAMES = ["auto", "light", "dark"];
 export default {
-  template: `<button type="button" class="theme" @click="turn" :aria-label="'theme: ' + name + ', change'">{{ sign }} {{ name }}</button>`,
+  template: `<button type="button" class="theme" @click="turn" :aria-label="'theme: ' + name + ', change'">{{ sign }}<span>{{ name }}</span></button>`,
   data: () => ({ name: "auto" }),
   computed: {
     sign() {

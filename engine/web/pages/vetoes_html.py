@@ -33,14 +33,15 @@ PART = "vetoes"
 _MOST_SYMBOLS = 12
 
 
-def vetoes_html(found: Tally, symbol: str | None) -> Markup:
-    """Everything that is counted."""
+def vetoes_html(found: Tally, symbol: str | None, keep: int) -> Markup:
+    """Everything that is counted, of at most `keep` decisions."""
     if not found.routed:
-        return tag("div", empty("No decision was made yet."), id_=PART)
+        of = f" on {symbol}" if symbol is not None else ""
+        return tag("div", empty(f"No decision{of} was made yet."), id_=PART)
     assert found.first_ms is not None
     assert found.last_ms is not None
     window = f"{clock(found.first_ms, dated=True)} to {clock(found.last_ms, dated=True)} UTC"
-    parts = [_tiles(found), section("Which rules veto", _rules(found), note=window)]
+    parts = [_tiles(found, keep), section("Which rules veto", _rules(found), note=window)]
     if symbol is None:
         parts.append(
             section("Where they veto", _by_symbol(found), note="decisions vetoed, symbols with the most first")
@@ -48,9 +49,9 @@ def vetoes_html(found: Tally, symbol: str | None) -> Markup:
     return tag("div", parts, id_=PART)
 
 
-def _tiles(found: Tally) -> Markup:
+def _tiles(found: Tally, keep: int) -> Markup:
     tiles = [
-        ("decisions", f"{found.routed:,}", "at hand"),
+        ("decisions", f"{found.routed:,}", f"the last {keep:,} at most"),
         ("maker", percent(share(found.maker, found.routed)), _cost(found.maker_cost)),
         ("taker", percent(share(found.taker, found.routed)), _cost(found.taker_cost)),
         ("refused", percent(share(found.refused, found.routed)), "by admission"),
@@ -87,7 +88,7 @@ def _rules(found: Tally) -> Markup:
 
 def _rule(count: VetoCount, found: Tally) -> Markup:
     ratio = share(count.vetoed, found.routed)
-    bar = tag("meter", percent(ratio), min=0, max=1, value=ratio or 0, aria_label=f"share of decisions, {count.rule}")
+    bar = tag("span", tag("i", style=f"width: {100 * (ratio or 0):.1f}%"), class_="meter", aria_hidden="true")
     return row(
         tag(
             "th",

@@ -51,7 +51,7 @@ class _Vetoes:
 
     def _shown(self) -> Markup:
         live = self._site.live
-        return vetoes_html(tally(live.routes, live.outcome, self._symbol), self._symbol)
+        return vetoes_html(tally(live.routes, live.outcome, self._symbol), self._symbol, live.keep.routes)
 
     def _choose(self, symbol: str | None) -> None:
         self._symbol = symbol or None

@@ -14,11 +14,12 @@ from engine.language.findings import LoadError, SluiceError
 from engine.language.types import ChoiceType, FlagType, NumberType
 from engine.printing import counted
 from engine.routing.chain import ROUTING
-from engine.web.pages.frame import framed, raw
+from engine.web.pages.frame import framed, raw, tell_of_another_rulebook
 from engine.web.pages.markup import (
     cell,
     decision_link,
     empty,
+    file_link,
     join,
     mark,
     number,
@@ -29,7 +30,7 @@ from engine.web.pages.markup import (
     table,
     tag,
 )
-from engine.web.pages.rules_html import file_link, value_text
+from engine.web.pages.rules_html import value_text
 from engine.web.pages.site import Site
 from engine.web.pages.vetoes import share
 from engine.web.pages.what_if import WhatIf, past_decisions, read_value, tried, what_if, why_it_fails
@@ -42,6 +43,7 @@ def what_if_page(site: Site, parameter: str | None) -> None:
     """Lay the page out."""
     lead = "Try another value of a parameter on what was decided lately; nothing is changed by that."
     with framed(site, "/what-if", "What if", lead=lead):
+        tell_of_another_rulebook(site)
         _WhatIf(site, parameter)
 
 
@@ -89,6 +91,8 @@ class _WhatIf:
         name = self._parameter.value
         declared = self._book.rulebook.declarations.get(name or "")
         if declared is None:
+            with self._now:
+                raw(empty("Choose a parameter: what it is now, and what it may be, is said here."))
             return
         group = None if self._group.value == _ALL else self._group.value
         binding = next((each for each in self._book.rulebook.bindings.values() if group in each.groups), None)

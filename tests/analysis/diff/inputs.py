@@ -6,13 +6,23 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
-from itertools import product
+from itertools import product, takewhile
 from typing import Any
 
-from engine.analysis.diff.transitions import AgeCondition, Bound, Condition, FactCondition, Region, Scope, Transition
+from engine.analysis.diff.transitions import (
+    AgeCondition,
+    Bound,
+    Condition,
+    FactCondition,
+    Region,
+    Scope,
+    SumCondition,
+    Transition,
+)
 from engine.backends.facts import Seen, see
-from engine.backends.interpreter import run
-from engine.language.evaluate import Environment, Known, Missing, evaluate
+from engine.backends.interpreter import run, trace
+from engine.language.evaluate import Environment, Known, Missing, evaluate, number
+from engine.language.model import Expression
 from engine.language.rulebook import Rulebook
 from engine.language.types import NumberType, Value
 
@@ -63,9 +73,36 @@ class Decided:
                 return value
         return Missing.ABSENT
 
+    def before(self, side: int, rule: str, decision: str) -> float:
+        """A number on one side before a rule clamps it."""
+        book = (self.a, self.b)[side]
+        steps = trace(book.policies[self.policy], book.binding_of(self.symbol), self.seen[side].names())
+        step = next(step for step in steps if any(each.rule.full_id == rule for each in step.rules))
+        env = Environment(step.names, book.binding_of(self.symbol).values)
+        value = number(_there(dict(step.step.start)[decision].expression, env))
+        for each in takewhile(lambda each: each.rule.full_id != rule, step.rules):
+            for effect in (effect for effect in each.rule.effects if each.matched and effect.name == decision):
+                given = number(_there(effect.value.expression, env))
+                match effect.kind:
+                    case "add":
+                        value += given
+                    case "set":
+                        value = given
+                    case "at_least":
+                        value = max(value, given)
+                    case "at_most":
+                        value = min(value, given)
+        return value
+
     def age(self, group: str) -> float | None:
         observed = next((seen.observed_at[group] for seen in self.seen if group in seen.observed_at), None)
         return None if observed is None else NOW - observed
+
+
+def _there(expression: Expression, env: Environment) -> Value:
+    found = evaluate(expression, env)
+    assert not isinstance(found, Missing)
+    return found
 
 
 def within(scope: Scope, decided: Decided) -> bool:
@@ -93,6 +130,12 @@ def meets(condition: Condition, decided: Decided) -> bool:
     if isinstance(condition, AgeCondition):
         age = decided.age(condition.group)
         return _between(age or 0.0, condition.lower, condition.upper)  # not said: of no age that matters
+    if isinstance(condition, SumCondition):
+        return all(
+            _between(decided.before(side, condition.rule, condition.decision), condition.lower, condition.upper)
+            for side, name in enumerate(("A", "B"))
+            if condition.side in (None, name)
+        )
     if not isinstance(condition, FactCondition):
         names = {fact.rpartition(".")[2]: decided.known(fact) for fact in condition.facts}
         held = evaluate(condition.expression, Environment(names, {}))
@@ -125,6 +168,12 @@ def weakened(region: Region) -> Iterator[tuple[str, Region]]:
 
 
 def _weaker(condition: Condition) -> Iterator[tuple[str, Condition | None]]:
+    if isinstance(condition, SumCondition):
+        for end in ("lower", "upper"):
+            weaker = replace(condition, **{end: None})  # type: ignore[arg-type]  # one of its bounds
+            if getattr(condition, end) is not None:
+                yield end, weaker if weaker.lower or weaker.upper else None
+        return
     if not isinstance(condition, FactCondition):
         yield "all of it", None
         return

@@ -165,6 +165,17 @@ def test_changes_that_a_decision_does_not_depend_on_are_not_asked() -> None:
         assert change == ("offset.base_bps" if transition.decision == "offset_bps" else "gates.max_spread_bps")
 
 
+def test_a_value_of_an_ordered_choice_that_is_called_otherwise_still_differs_completely() -> None:
+    """The order of `wide` among the values of A is not known: changes cannot be tried one by one."""
+    facts = FACTS + "      depth: {type: choice, of: [thin, deep], ordered: true}\n"
+    rules = "  - {id: r, when: depth <= thin and x > $p}\n"
+    a = {**home(rules, {"p": 10}), "policies/facts.yaml": facts}
+    b = {name: text.replace("thin", "wide") for name, text in a.items()}
+    found = behaviour(load(a), load(b))
+    assert found.transitions
+    assert all(not each.blended and each.covered for each in found.transitions)
+
+
 def test_rule_sets_too_different_to_mix_still_differ_completely() -> None:
     """A gate that is a first set now cannot be tried rule by rule."""
     first = """\

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 import z3
 
-from engine.analysis.proofs.asking import Asker, Proven, Refuted, Undecided, plainer
+from engine.analysis.proofs.asking import Asker, Budget, Proven, Refuted, Undecided, plainer
 from engine.analysis.proofs.runs import Points
 from engine.backends.solver.space import Point
 
@@ -159,3 +159,11 @@ def test_numbers_that_two_inputs_share_stay_shared() -> None:
     assert confirm(plain)
     assert plain[0].given == {X: 0.0, Y: 0.0}
     assert plain[1].given == {X: 0.0, Y: 1.0}
+
+
+def test_what_comes_after_the_budget_is_not_asked_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = iter([0.0, 0.5, 2.0, 2.0, 2.0])
+    asker = Asker([], 10.0, Budget(1.0, lambda: next(moments)))
+    assert isinstance(asker.model(z3.Bool("b")), z3.ModelRef)
+    monkeypatch.setattr(z3.Solver, "check", lambda *_: pytest.fail("there was no time left"))
+    assert asker.model(z3.Bool("b")) == Undecided("the budget of 1 s was used up")

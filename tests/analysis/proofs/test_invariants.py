@@ -76,7 +76,7 @@ def documents(rules: str, says: str) -> dict[str, str]:
 
 def proven(documents: Mapping[str, str], profile: str = "main", **how: Any) -> Verdict:
     """What is said of the only invariant."""
-    (verdict,) = prove(profile, rulebooks_of(documents), loose_ends=False, **how).verdicts
+    (verdict,) = prove(profile, rulebooks_of(documents), only=["invariants"], **how).verdicts
     return verdict
 
 
@@ -260,7 +260,7 @@ def test_each_set_of_values_of_symbols_is_asked() -> None:
 
 def test_an_invariant_of_other_profiles_is_not_asked() -> None:
     found = home(GATES, invariants="  - {id: it, profiles: [other], claim: open}\n", profiles__other=OTHER)
-    assert prove("main", rulebooks_of(found), loose_ends=False).verdicts == ()
+    assert prove("main", rulebooks_of(found), only=["invariants"]).verdicts == ()
     assert proven(found, "other").status == "refuted"
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from engine.analysis.proofs import QUESTIONS, Question, read_questions
 from engine.analysis.proofs import prove as module
-from engine.analysis.proofs.asking import Asker, Undecided
+from engine.analysis.proofs.asking import Asker, Budget, Undecided
 from engine.analysis.proofs.findings import findings_of
 from engine.analysis.proofs.prove import Proofs, prove, sides_of
 from engine.language.findings import Severity
@@ -28,8 +29,8 @@ OTHER = "profile: other\npolicies: [p]\nvalues:\n  facts.max_age_s: 60\n  facts.
 STRICT = "  - {id: it, at_least_as_strict: {profile: main, than: other, when: open}}\n"
 
 
-def ask(documents: dict[str, str], cache: Path | None = None, *, loose_ends: bool = True) -> Proofs:
-    return prove("main", rulebooks_of(documents), cache=cache, loose_ends=loose_ends)
+def ask(documents: dict[str, str], cache: Path | None = None, *only: Question) -> Proofs:
+    return prove("main", rulebooks_of(documents), cache=cache, only=only or QUESTIONS)
 
 
 def test_a_claim_that_is_false_only_between_two_doubles_is_undecided_and_has_no_witness() -> None:
@@ -58,7 +59,7 @@ def test_a_solver_that_gives_up_leaves_everything_undecided(monkeypatch: pytest.
 
 
 def test_the_invariants_alone_can_be_asked() -> None:
-    proofs = ask(home(RULES.replace("<5>", "<10>"), invariants="  - {id: it, claim: open}\n"), loose_ends=False)
+    proofs = ask(home(RULES.replace("<5>", "<10>"), invariants="  - {id: it, claim: open}\n"), None, "invariants")
     assert [verdict.status for verdict in proofs.verdicts] == ["proven"]
     assert (proofs.loose, proofs.lint_asked) == ((), 0)
     assert proofs.clean
@@ -68,7 +69,10 @@ def test_progress_names_what_comes_next_and_ends() -> None:
     told: list[tuple[str, int, int]] = []
     documents = home(RULES, invariants=HOLDS)
     prove("main", rulebooks_of(documents), progress=lambda *step: told.append(step))
-    assert told == [("p.it", 0, 2), ("dead rules, idle conditions and parameters", 1, 2), ("", 2, 2)]
+    assert told[0] == ("p.it", 0, 7)
+    assert told[-1] == ("", 7, 7)
+    assert {total for _, _, total in told} == {7}
+    assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
 
 
 def test_a_policy_is_asked_about_once_for_values_that_are_the_same_to_it() -> None:
@@ -131,9 +135,9 @@ def test_an_answer_is_forgotten_with_a_change_of_what_asks(tmp_path: Path, monke
 
 def test_answers_with_and_without_loose_ends_are_not_confused(tmp_path: Path) -> None:
     documents = home(RULES, invariants=HOLDS)
-    ask(documents, tmp_path, loose_ends=False)
+    ask(documents, tmp_path, "invariants")
     assert not ask(documents, tmp_path).cached
-    assert ask(documents, tmp_path, loose_ends=False).lint_asked == 0
+    assert ask(documents, tmp_path, "invariants").lint_asked == 0
 
 
 @pytest.mark.parametrize("junk", [b"", b"{}", b"[]", b"\xff\xfe", b'{"profile": 1}', b"null"])
@@ -169,3 +173,75 @@ def test_a_folder_does_not_grow_without_end(tmp_path: Path, monkeypatch: pytest.
             tmp_path,
         )
     assert len(list(tmp_path.iterdir())) == 2
+
+
+# Some questions, and some time ---------------------------------------------------------------------------------------
+
+MANY = RULES + "  - {id: b, when: x > <10>, why: never}\n  - {id: c, when: x > <6>, why: further}\n"
+FOUND = {
+    "invariants": (),
+    "total": (),
+    "dead": ("dead",),
+    "conditions": (),
+    "clamps": (),
+    "redundant": ("redundant",),
+    "parameters": (),
+}
+
+
+@pytest.mark.parametrize("kind", QUESTIONS)
+def test_one_kind_of_question_finds_what_it_is_about_and_nothing_else(kind: Question) -> None:
+    documents = home(MANY, invariants=HOLDS)
+    proofs = ask(documents, None, kind)
+    assert tuple(loose.what for loose in proofs.loose) == FOUND[kind]
+    assert len(proofs.verdicts) == (kind == "invariants")
+    assert proofs.asked == len(proofs.verdicts) + proofs.lint_asked > 0 or kind == "clamps"
+    everything = ask(documents)
+    assert everything.asked == sum(ask(documents, None, each).asked for each in QUESTIONS)
+    assert sorted(loose.what for loose in everything.loose) == sorted(sum(FOUND.values(), ()))
+
+
+def test_kinds_of_questions_are_read_from_a_list_and_a_wrong_one_is_named() -> None:
+    assert read_questions("parameters, dead") == ("dead", "parameters")
+    with pytest.raises(ValueError, match=r"`ded` is no kind of question \(did you mean `dead`\?\)"):
+        read_questions("total,ded")
+
+
+class Clock:
+    """Goes on by a second whenever it is looked at."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 1.0
+        return self.now
+
+
+@pytest.mark.parametrize("seconds", [0.5, 4, 8])
+def test_what_is_not_asked_in_time_is_undecided_and_nothing_is_taken_for_loose(seconds: float, tmp_path: Path) -> None:
+    documents = home(MANY, invariants=HOLDS)
+    books = rulebooks_of(documents)
+    proofs = prove("main", books, budget=Budget(seconds, Clock()), cache=tmp_path)
+    everything = ask(documents)
+    assert proofs.undecided
+    assert proofs.cut_short == f"the budget of {seconds:g} s was used up"
+    assert not proofs.clean
+    assert proofs.asked == everything.asked
+    assert {(loose.what, loose.part) for loose in proofs.loose} <= {
+        (loose.what, loose.part) for loose in everything.loose
+    }
+    late = [finding for finding in findings_of([proofs], books) if finding.code == "proofs.undecided"]
+    assert len(late) == 1
+    assert f"{proofs.undecided} of {proofs.asked} questions are undecided: the budget of" in late[0].message
+    assert not any(finding.code == "invariant.undecided" for finding in findings_of([proofs], books))
+    assert not prove("main", books, cache=tmp_path).cached
+
+
+def test_an_invariant_that_compares_two_profiles_is_one_finding_for_both() -> None:
+    documents = home(RULES, invariants=STRICT, profiles__other=OTHER.replace("6", "4"))
+    books = rulebooks_of(documents)
+    asked = [prove(name, books) for name in ("main", "other")]
+    assert [proofs.counts["refuted"] for proofs in asked] == [1, 1]
+    (finding,) = (found for found in findings_of(asked, books) if found.code == "invariant.refuted")
+    assert finding.message.startswith("`it` does not hold between main and other: ")

@@ -35,9 +35,11 @@ from engine.reload.read import Reading, read_home
 from engine.reload.requests import ANSWERS, Answer, Request, ask, new_id, take
 from engine.reload.status import is_running, read_status
 from engine.routing.intents import Intent
-from engine.routing.sessions import reloading
 from engine.routing.sessions.desk import Desk
-from engine.routing.sessions.reloading import Reloading, ReloadOptions
+from engine.routing.sessions.reloading import beside as going_on
+from engine.routing.sessions.reloading import changes, in_force
+from engine.routing.sessions.reloading.beside import Reloading
+from engine.routing.sessions.reloading.options import ReloadOptions
 from engine.routing.sessions.start import JOURNAL, PAPER, Running, open_embedded
 from engine.venues.paper import PaperVenue
 from tests.routing.markets import START_MS, SYMBOL, hand_made, options
@@ -95,11 +97,11 @@ class Session:
 
     def save(self) -> Accepted | Refused | Unchanged:
         """What becomes of the home as it is now."""
-        return asyncio.run(self.reloading.consider(read_home(self.home).files, "files", "Ada"))
+        return asyncio.run(self.reloading.changes.consider(read_home(self.home).files, "files", "Ada"))
 
     def ask(self, action: Any, **given: Any) -> Answer:
         request = Request(id=new_id(), action=action, who="Ada", **given)
-        return asyncio.run(self.reloading._answered(request))
+        return asyncio.run(self.reloading.commands.answer(request))
 
     def order(self, symbol: str = SYMBOL, **facts: Any) -> str:
         """A quote, and an intent that asks to rest; the id of the intent."""
@@ -242,8 +244,8 @@ def loaded(book: Book) -> RulebookLoaded:
     return RulebookLoaded(ts_ms=0, profile=book.profile, rulebook=version, sources=sources)
 
 
-@pytest.mark.parametrize("swaps", [100, pytest.param(10_000, marks=pytest.mark.slow)])
-def test_swaps_under_load_mix_no_versions_and_lose_no_intent(start: Callable[..., Session], swaps: int) -> None:
+def test_swaps_under_load_mix_no_versions_and_lose_no_intent(start: Callable[..., Session]) -> None:
+    swaps = 100
     session = start()
     desk = session.running.desk
     first = desk.book.warm()
@@ -302,13 +304,14 @@ def hold_up(session: Session) -> tuple[threading.Event, threading.Event]:
         assert goes_on.wait(60)
         return ()
 
-    session.reloading._pipeline = replace(session.reloading._pipeline, past=past)
+    looking = session.reloading.changes
+    looking.pipeline = replace(looking.pipeline, past=past)
     return waits, goes_on
 
 
 def test_a_rollback_is_not_undone_by_a_change_that_was_looked_at_meanwhile(start: Callable[..., Session]) -> None:
     session = start()
-    session.reloading._begin()
+    session.reloading.begin()
     first = session.running.desk.book.version
     session.edit(*SLIPPAGE)
     session.save()
@@ -316,9 +319,9 @@ def test_a_rollback_is_not_undone_by_a_change_that_was_looked_at_meanwhile(start
     waits, goes_on = hold_up(session)
 
     async def both() -> Any:
-        saved = asyncio.create_task(session.reloading.consider(read_home(session.home).files, "files", "Ada"))
+        saved = asyncio.create_task(session.reloading.changes.consider(read_home(session.home).files, "files", "Ada"))
         await asyncio.to_thread(waits.wait, 60)
-        answer = await session.reloading._answered(Request(id=new_id(), action="rollback", who="Grace"))
+        answer = await session.reloading.commands.answer(Request(id=new_id(), action="rollback", who="Grace"))
         assert answer.done, answer
         goes_on.set()
         return await saved
@@ -348,23 +351,23 @@ def test_a_full_disk_keeps_nobody_from_deciding_by_what_was_saved(
     def full(*_: object) -> None:
         raise ReloadError("no space left on device")
 
-    monkeypatch.setattr(reloading, "write_status", full)
+    monkeypatch.setattr(in_force, "write_status", full)
     monkeypatch.setattr(History, "add", full)
     session.edit(*SLIPPAGE)
     assert isinstance(session.save(), Accepted)
     assert session.running.desk.book.version == load("testnet", session.home).version
     session.save()
-    assert len([record for record in caplog.records if "no space" in record.getMessage()]) == 1
+    assert len([record for record in caplog.records if "no space" in record.getMessage()]) == 2, "once of each file"
 
 
 def test_a_session_that_is_over_or_was_killed_decides_no_longer(start: Callable[..., Session]) -> None:
     session = start()
-    session.reloading._begin()
+    session.reloading.begin()
     running = read_status(session.logs)
     assert is_running(running)
     assert not is_running(msgspec.structs.replace(running, process=2**22 + 1)), "there is no such process"
     assert is_running(msgspec.structs.replace(running, process=2**22 + 1, host="elsewhere")), "who knows"
-    session.reloading._end()
+    session.reloading.in_force.end()
     ended = read_status(session.logs)
     assert ended.ended_ms is not None
     assert not is_running(ended)
@@ -395,7 +398,7 @@ def test_a_profile_that_cannot_route_is_refused(start: Callable[..., Session]) -
 
 def test_a_rollback_decides_by_the_version_before_and_can_be_asked_for_by_name(start: Callable[..., Session]) -> None:
     session = start()
-    session.reloading._begin()
+    session.reloading.begin()
     first = session.running.desk.book.version
     session.edit(*SLIPPAGE)
     session.save()
@@ -635,13 +638,13 @@ def test_a_candidate_that_does_not_load_is_not_tried(candidate: Session) -> None
 
 def test_a_start_with_broken_files_takes_the_last_good_rulebook_and_says_so(start: Callable[..., Session]) -> None:
     session = start()
-    session.reloading._begin()
+    session.reloading.begin()
     good = session.running.desk.book.version
     session.close()
     (session.home / "rules" / "quality.yaml").write_text("ruleset: [")
     again = start()
     assert again.running.desk.book.version == good
-    again.reloading._begin()
+    again.reloading.begin()
     status = read_status(again.logs)
     assert status.last_good
     assert status.attempt is not None
@@ -658,7 +661,7 @@ def test_a_start_with_broken_files_takes_the_last_good_rulebook_and_says_so(star
 
 def test_files_that_cannot_run_the_session_are_broken_ones_at_a_start(start: Callable[..., Session]) -> None:
     session = start()
-    session.reloading._begin()
+    session.reloading.begin()
     good = session.running.desk.book.version
     session.close()
     session.edit("profiles/testnet.yaml", "policies: [admission, routing, working,", "policies: [admission, routing,")
@@ -721,7 +724,7 @@ def test_what_was_asked_of_an_earlier_session_is_not_done_by_the_next(start: Cal
     folder.mkdir(parents=True)
     request = Request(id=new_id(), action="rollback")
     (folder / f"{request.id}.json").write_bytes(msgspec.json.encode(request))
-    session.reloading._begin()
+    session.reloading.begin()
     assert not list(take(session.logs))
     assert not folder.stat().st_mode & 0o007, "who may not read the journal's folder may not ask either"
 
@@ -785,28 +788,31 @@ def test_nothing_is_said_before_the_session_has_begun(start: Callable[..., Sessi
     beside(session, wait)
 
 
-def test_a_watch_that_breaks_down_begins_anew_and_requests_are_served(
+def test_a_watch_that_breaks_down_begins_anew_and_loses_no_save(
     start: Callable[..., Session], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = start()
-    broken = iter([OSError("no more files")])
+    is_broken = True
 
     def reads(home: Path) -> Reading:
-        for error in broken:
-            raise error
+        if is_broken:
+            raise OSError("no more files")
         return read_home(home)
 
-    monkeypatch.setattr(reloading, "read_home", reads)
-    monkeypatch.setattr(reloading, "_AGAIN_S", 0.0)
+    monkeypatch.setattr(changes, "read_home", reads)
+    monkeypatch.setattr(going_on, "_AGAIN_S", 0.0)
     session.edit(*SLIPPAGE)
+    saved = load("testnet", session.home).version
 
     async def wait() -> None:
+        nonlocal is_broken
         await until((session.logs / "reload" / "requests").is_dir)
         await until(lambda: "no more files" in read_status(session.logs).watching)
         answer = await asyncio.to_thread(ask, session.logs, Request(id=new_id(), action="end"))
-        assert answer.line == "there is no candidate"
-        session.edit("profiles/testnet.yaml", "broken_slippage_bps: {value: 45", "broken_slippage_bps: {value: 44")
-        await until(lambda: session.running.desk.book.version == load("testnet", session.home).version)
+        assert answer.line == "there is no candidate", "requests are served all the same"
+        is_broken = False
+        await until(lambda: session.running.desk.book.version == saved)
+        await until(lambda: not read_status(session.logs).watching)
 
     beside(session, wait)
 

@@ -21,7 +21,7 @@ from engine.reload.pipeline import ProofAnswer
 from engine.reload.read import read_home
 from engine.reload.remote import Arrived, Failed, Remote
 from engine.reload.status import read_status
-from engine.routing.sessions.reloading import ReloadOptions, fetch_first
+from engine.routing.sessions.reloading.options import ReloadOptions, fetch_first
 from engine.routing.sessions.start import JOURNAL, Running, open_embedded
 from tests.reload.signing import KEY, OTHER
 from tests.routing.markets import hand_made, options, quote
@@ -55,7 +55,7 @@ class Fleet:
         market = hand_made([quote(0, 100.0, 100.02)])
         running = open_embedded(replace(given, home=self.home, reload=fetched), market)
         assert running.reloading is not None
-        running.reloading._begin()
+        running.reloading.begin()
         self.opened.append(running)
         return running
 
@@ -63,13 +63,13 @@ class Fleet:
         """The next poll, and what the session makes of it."""
         reloading = running.reloading
         assert reloading is not None
-        remote = reloading._remote
+        remote = reloading.remote
         assert isinstance(remote, Remote)
 
         async def poll() -> Arrived | Failed | None:
             polled = await remote.poll()
             if isinstance(polled, Arrived | Failed):
-                await reloading.take(remote, polled)
+                await reloading.changes.take(remote, polled)
                 return polled
             return None
 
@@ -78,6 +78,13 @@ class Fleet:
     def refusals(self, running: Running) -> list[str]:
         running.desk.settle()
         return [event.reason for event in read(self.logs / JOURNAL) if isinstance(event, RulebookRefused)]
+
+
+async def say_what_is_new(running: Running) -> None:
+    """What a session does now and then."""
+    assert running.reloading is not None
+    running.reloading.in_force.say_what_is_new()
+    await running.reloading.in_force.written()
 
 
 @pytest.fixture
@@ -100,6 +107,23 @@ def test_a_session_begins_with_the_bundle_and_a_newer_one_decides(fleet: Fleet) 
     status = read_status(fleet.logs)
     assert (status.sequence, status.version) == (2, second)
     assert fleet.poll(running) is None
+
+
+def test_the_status_follows_what_the_address_confirms(fleet: Fleet) -> None:
+    fleet.publish(1)
+    running = fleet.start()
+    reloading = running.reloading
+    assert reloading is not None
+    assert reloading.remote is not None
+    fleet.publish(2, broken_bps=45)
+    fleet.poll(running)
+    for _ in range(2):
+        asyncio.run(say_what_is_new(running))
+        confirmed_ms = reloading.remote.confirmed_ms
+        assert confirmed_ms is not None
+        assert read_status(fleet.logs).confirmed_ms == confirmed_ms
+        while reloading.remote.confirmed_ms == confirmed_ms:  # the clock goes on
+            assert fleet.poll(running) is None
 
 
 @pytest.mark.parametrize("part", [b'"author": "Ada', b'"version": "', b"value: 45", b'"sequence": 2'])
@@ -188,8 +212,8 @@ def test_a_bundle_that_fails_its_proofs_after_the_swap_is_not_remembered_as_good
     reloading = running.reloading
     assert reloading is not None
     fails = ProofAnswer(0, fails=1)
-    monkeypatch.setattr(reloading, "_proofs_first", lambda: False)
-    monkeypatch.setattr(reloading, "_prover", lambda _: lambda _: fails)
+    monkeypatch.setattr(reloading.changes, "proofs_first", lambda: False)
+    monkeypatch.setattr(reloading.changes, "prover", lambda _: lambda _: fails)
     fleet.publish(2, broken_bps=45)
     assert isinstance(fleet.poll(running), Arrived)
     assert running.desk.book.version == first

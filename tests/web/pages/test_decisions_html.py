@@ -14,6 +14,7 @@ from engine.journal.events import Routed
 from engine.routing.evidence.rulebooks import Rulebooks
 from engine.web.pages.decisions_html import (
     feed_html,
+    feed_note,
     feed_row,
     head_html,
     missing_html,
@@ -32,9 +33,23 @@ def test_a_row_says_what_and_why_and_opens_the_decision() -> None:
     row = feed_row(ROUTES[1])
     assert "▶</i> taker" in row
     assert "hard_<wbr>gates.<wbr>reduce_<wbr>only" in row
+    assert "taker: " not in row
+    assert 'datetime="2' in row
     assert f'href="/decisions/{ROUTES[1].decision_id}"' in row
     assert "exit" in row
     assert feed_html(ROUTES).count("<tr") == len(ROUTES) + 1
+
+
+def test_an_intent_that_was_refused_says_so() -> None:
+    assert "<small>refused</small>" in feed_row(msgspec.structs.replace(ROUTES[0], route="none"))
+
+
+def test_what_the_feed_does_not_show_is_counted() -> None:
+    assert "<p" in feed_note()
+    assert "decision" not in feed_note()
+    assert "1 newer decision can be shown" in feed_note(waiting=1)
+    assert "250 decisions came too fast" in feed_note(passed=250)
+    assert "Nothing fits." in feed_html([], "Nothing fits.")
 
 
 def test_a_hostile_journal_stays_text() -> None:
@@ -56,13 +71,15 @@ def test_the_trace_holds_every_step_rule_leaf_and_place() -> None:
         if name in {"now", "symbol", "intent_id", *(group.name for group in policy.groups)}
     }
     explained = explain(book, "routing", facts)
-    trace = steps_html(explained)
+    trace = steps_html(explained, is_of_now=False)
     for step in explained.steps:
         assert f"<b>{step.ruleset}</b>" in trace
         for rule in step.rules:
             assert rule.rule in trace
             assert rule.at in trace
     assert "ack_latency_p50_ms" in trace
+    assert "href" not in trace
+    assert 'href="/rules/edit?file=rules/quality.yaml&amp;line=31"' in steps_html(explained)
     missing = missing_html(explained.missing)
     assert missing is not None
     assert "tuning.tuned_maker_first" in missing
@@ -73,6 +90,9 @@ def test_the_story_tells_the_time_since_the_first() -> None:
     assert "+0.000 s" in told
     assert "+5.000 s" in told
     assert "It is still open." not in told
+    assert f"[{ROUTES[0].decision_id}]" not in told
+    assert told.count(f'href="/decisions/{ROUTES[0].decision_id}"') == 2
+    assert "this one" in story_html(EVENTS, ROUTES[0].decision_id)
     assert "Only the stories of the last intents" in story_html([])
 
 
@@ -104,6 +124,17 @@ def test_a_decision_that_differs_says_so_aloud(tmp_path: Path) -> None:
                 "undecided": [],
             },
             "values:\n  a: {value: 1}",
+        ),
+        (
+            {
+                "wish": "w",
+                "already": False,
+                "facts": None,
+                "edit": ["values:", "  a: {value: 1}"],
+                "breaks": ["routing.strict", "routing.no_probes"],
+                "undecided": [],
+            },
+            "This edit breaks what holds today: routing.strict, routing.no_probes",
         ),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -38,22 +39,25 @@ def test_any_text_can_be_checked(editing: Editing, text: str) -> None:
 
 
 def test_a_sound_text_is_saved_whole(editing: Editing) -> None:
-    text = f"# tried\n{editing.text(NAME)}"
-    editing.save(NAME, text)
+    before = editing.text(NAME)
+    text = f"# tried\n{before}"
+    editing.save(NAME, text, before)
     assert (editing.home / NAME).read_text() == text
-    editing.save(NAME, f"# again\n{text}")
+    editing.save(NAME, f"# again\n{text}", text)
 
 
 @pytest.mark.parametrize("name", ["../outside.yaml", "/etc/passwd", "rules/none.yaml", "rules/../rules/quality.yaml"])
 def test_only_documents_of_the_home_are_written(editing: Editing, name: str) -> None:
     with pytest.raises(EditError, match="no document of this home"):
-        editing.save(name, "a: 1")
+        editing.save(name, "a: 1", "")
 
 
 def test_what_would_not_load_is_not_saved(editing: Editing) -> None:
     before = editing.text(NAME)
     with pytest.raises(EditError, match="would not load"):
-        editing.save(NAME, f"nonsense: 1\n{before}")
+        editing.save(NAME, f"nonsense: 1\n{before}", before)
+    with pytest.raises(EditError, match="half a character"):
+        editing.save(NAME, f"# \ud800\n{before}", before)
     assert (editing.home / NAME).read_text() == before
 
 
@@ -61,5 +65,34 @@ def test_what_somebody_else_changed_is_not_overwritten(editing: Editing) -> None
     text = editing.text(NAME)
     (editing.home / NAME).write_text(f"# theirs\n{text}")
     with pytest.raises(EditError, match="changed meanwhile"):
-        editing.save(NAME, f"# mine\n{text}")
+        editing.save(NAME, f"# mine\n{text}", text)
     assert (editing.home / NAME).read_text().startswith("# theirs")
+
+
+def test_of_several_who_edit_the_same_text_one_is_saved(editing: Editing) -> None:
+    text = editing.text(NAME)
+
+    def save(number: int) -> bool:
+        try:
+            Editing(editing.home).save(NAME, f"# {number}\n{text}", text)
+        except EditError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        saved = list(pool.map(save, range(4)))
+    assert saved.count(True) == 1
+    assert (editing.home / NAME).read_text() == f"# {saved.index(True)}\n{text}"
+
+
+def test_what_is_saved_has_to_load_beside_the_other_documents_as_they_are_by_then(editing: Editing) -> None:
+    text = editing.text(NAME)
+    assert not editing.read_again()
+    base = editing.home / "profiles" / "base.yaml"
+    base.write_text(base.read_text().replace("quality.min_samples: 20", "quality.min_samples: none"))
+    with pytest.raises(EditError, match="would not load"):
+        editing.save(NAME, f"# mine\n{text}", text)
+    assert Editing(editing.home).text(NAME) == text
+    other = Editing(editing.home)
+    base.write_text(base.read_text().replace("quality.min_samples: none", "quality.min_samples: 21"))
+    assert other.read_again()

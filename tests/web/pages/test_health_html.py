@@ -70,13 +70,52 @@ def test_lines_show_the_window(health: HealthNow) -> None:
     trend = [Point(float(at), 0.5 + at / 10, None, 1.0, 2.0, 40.0, 0.2, 1.0) for at in range(3)]
     row = row_html(line(health, BTC), None, trend)
     assert "maker fill over the window: 50 % to 70 %, last 70 %" in row
+    assert '<small class="count">' in row
     assert "fallback over the window" not in row
+
+
+def test_gates_that_nothing_lifts_are_counted_and_named(health: HealthNow) -> None:
+    vetoes = ["hard_gates.book_missing", "hard_gates.breaker_open"]
+    row = row_html(msgspec.structs.replace(line(health, BTC), vetoes=vetoes), None, ())
+    assert "but 2 gates" in row
+    assert "vetoes any: hard_<wbr>gates.<wbr>book_<wbr>missing, " in row
+    assert "vetoes any" not in row_html(msgspec.structs.replace(line(health, BTC), vetoes=[]), None, ())
 
 
 def test_the_last_decision_links_to_itself(health: HealthNow) -> None:
     last = line(health, BTC).last_route_decision
     assert last is not None
     assert f'href="/decisions/{last.decision_id}"' in row_html(line(health, BTC), None, ())
+
+
+def test_a_warning_of_the_account_is_red_in_the_summary_with_its_rule(health: HealthNow) -> None:
+    assert 'class="tile bad"' not in summary_html(calm(health))
+    warned = Warned(flag="drawdown", rule="health_warnings.drawdown", at="rules/health_warnings.yaml:56", reason="-2 %")
+    losing = [msgspec.structs.replace(each, warnings=[warned]) for each in health.router_health.symbols]
+    shown = summary_html(with_symbols(health, losing))
+    assert shown.count('class="tile bad"') == 1
+    assert shown.count("health_<wbr>warnings.<wbr>drawdown") == 1
+
+
+def calm(health: HealthNow) -> HealthNow:
+    return with_symbols(health, [msgspec.structs.replace(each, warnings=[]) for each in health.router_health.symbols])
+
+
+def with_symbols(health: HealthNow, symbols: list[SymbolHealth]) -> HealthNow:
+    return msgspec.structs.replace(health, router_health=msgspec.structs.replace(health.router_health, symbols=symbols))
+
+
+def test_counts_begin_with_the_worst(health: HealthNow) -> None:
+    summary = msgspec.structs.replace(
+        health.router_health.summary,
+        statuses={"ok": 7, "critical": 0, "warn": 2},
+        qualities={"mine": 1, "good": 3, "broken": 4},
+    )
+    shown = summary_html(
+        msgspec.structs.replace(health, router_health=msgspec.structs.replace(health.router_health, summary=summary))
+    )
+    assert "2 warn, 7 ok" in shown
+    assert "4 broken, 3 good, 1 mine" in shown
 
 
 def test_the_summary_is_that_of_the_snapshot(health: HealthNow) -> None:

@@ -27,7 +27,7 @@ def test_attributes_without_a_value_are_left_out_or_bare() -> None:
 
 
 def test_a_state_has_a_sign_beside_its_colour() -> None:
-    for state in ("ok", "warn", "critical", "stale", "maker", "taker", "none", "half_open"):
+    for state in ("ok", "warn", "critical", "stale", "absent", "invalid", "maker", "taker", "none", "half_open"):
         assert '<i aria-hidden="true">' in mark(state)
     assert mark(None) == '<span class="mark unknown">–</span>'
 
@@ -41,6 +41,11 @@ def test_a_line_breaks_where_nothing_was_known_and_says_its_figures() -> None:
     assert sparkline([2.0, 2.0], "fill", ("", "", "")) is not None
 
 
+def test_what_is_not_zero_does_not_look_like_it() -> None:
+    assert (number(0.013, "bps"), number(0.4, "ms", 0), percent(-0.00004)) == ("0.01 bps", "0.4 ms", "-0.004 %")
+    assert (number(-1e-12), percent(-1e-12)) == ("0.0", "0.0 %")
+
+
 def test_unknown_is_never_zero() -> None:
     assert (number(None), percent(None), age(None)) == ("–", "–", "–")
-    assert (number(0.0), percent(0.0), age(0.0)) == ("0.0", "0 %", "0.0 s")
+    assert (number(0.0), percent(0.0), age(0.0)) == ("0.0", "0 %", "0 s")

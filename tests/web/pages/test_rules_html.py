@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,7 +14,7 @@ from engine.journal.events import CandidateMoved, ShadowDecided
 from engine.reload.history import Entry, Span
 from engine.reload.status import Attempt, Noted
 from engine.web.candidate import Candidates
-from engine.web.pages.freshness import OLD_S, freshness
+from engine.web.pages.freshness import DETAILS, OLD_S, STATE, freshness, freshness_html, freshness_parts
 from engine.web.pages.rules_html import (
     attempt_html,
     candidate_html,
@@ -70,6 +71,7 @@ def test_a_refused_change_says_where_and_that_the_old_one_stays() -> None:
     )
     assert "/rules/edit?file=rules/quality.yaml&amp;line=1" in shown
     assert "The version before goes on deciding." in shown
+    assert shown.count("no key") == 1
     assert "goes on" not in attempt_html(Attempt(at_ms=NOW_MS, verdict="accepted", line="fine"))
 
 
@@ -77,7 +79,8 @@ def test_a_candidate_is_counted_and_forgotten() -> None:
     candidates = Candidates()
     assert "No candidate" in candidate_html(candidates.current)
     candidates.see(CandidateMoved(ts_ms=NOW_MS, state="shadow", profile="prod", rulebook="c" * 16, reason="to see"))
-    for differs in ({"route": ["taker", "maker"]}, {}):
+    differing: dict[str, list[Any]] = {"route": ["taker", "maker"], "probe": [False, True]}
+    for differs in (differing, {}):
         candidates.see(
             ShadowDecided(
                 ts_ms=NOW_MS,
@@ -91,7 +94,9 @@ def test_a_candidate_is_counted_and_forgotten() -> None:
             )
         )
     shown = candidate_html(candidates.current)
-    assert "1 of 2 decisions differ" in shown
+    assert "1 of 2 decisions differ (50 %)" in shown
+    assert "probe false → true" in shown
+    assert "True" not in shown
     assert "routing.route" in shown
     assert "<b>BTC" not in shown
     candidates.see(CandidateMoved(ts_ms=NOW_MS, state="ended", profile="prod", rulebook="c" * 16))
@@ -103,6 +108,7 @@ def test_a_candidate_is_counted_and_forgotten() -> None:
 
 def test_proofs_and_history_say_where_nobody_knows() -> None:
     assert "Nobody knows yet" in proofs_html(None)
+    assert "not installed" in proofs_html(None, is_solver_there=False)
     proof = Proof(policy="routing", id="p", text="t", at="policies/routing.yaml:3", status="undecided", why="too slow")
     proven = msgspec.structs.replace(proof, id="q", status="proven", why="")
     shown = proofs_html([proven, proof])
@@ -115,6 +121,7 @@ def test_proofs_and_history_say_where_nobody_knows() -> None:
 def test_another_rulebook_than_the_sessions_is_said(tmp_path: Path) -> None:
     live = a_web(tmp_path, a_session()).live
     assert "the session decides by" not in in_force_html(BOOK, live, None, None)
+    assert "none was seen yet" in in_force_html(BOOK, a_web(tmp_path / "empty").live, None, None)
     assert "the session decides by prod" in in_force_html(shipped("testnet"), live, None, None)
 
 
@@ -126,4 +133,24 @@ def test_what_nobody_writes_looks_stale(tmp_path: Path, quiet_s: float, state: s
 
     live = a_web(tmp_path, source=Quiet(a_session())).live
     assert freshness(live).state == state
+    assert f'class="{state}"' in freshness_parts(live)[STATE]
     assert freshness(a_web(tmp_path).live).state == "empty"
+
+
+def test_what_is_read_out_does_not_change_with_the_seconds(tmp_path: Path) -> None:
+    class Quiet(ListedSource):
+        waited_s = OLD_S + 1
+
+        def quiet_s(self) -> float | None:
+            return self.waited_s
+
+    source = Quiet(a_session())
+    live = a_web(tmp_path, source=source).live
+    before = freshness_parts(live)
+    source.waited_s += 60
+    after = freshness_parts(live)
+    assert after[STATE] == before[STATE]
+    assert after[DETAILS] != before[DETAILS]
+    line = freshness_html(after)
+    assert line.count('role="status"') == 1
+    assert line.index('role="status"') < line.index(STATE) < line.index("</span>") < line.index(DETAILS)

@@ -48,11 +48,12 @@ def test_one_symbol_alone() -> None:
 
 
 def test_the_page_has_a_row_a_rule_and_links_to_its_decisions() -> None:
-    shown = vetoes_html(counted(), None)
+    shown = vetoes_html(counted(), None, 5_000)
+    assert "the last 5,000 at most" in shown
     assert 'href="/decisions?veto=hard_gates.reduce_only"' in shown
-    assert "<meter" in shown
+    assert "width: 66.7%" in shown
     assert DOGE in shown
-    assert "No decision was made yet" in vetoes_html(counted("NOSUCH"), "NOSUCH")
+    assert "No decision on NOSUCH was made yet" in vetoes_html(counted("NOSUCH"), "NOSUCH", 5_000)
 
 
 def test_the_long_answer_says_what_was_alone() -> None:

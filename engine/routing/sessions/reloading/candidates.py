@@ -1,0 +1,128 @@
+"""A candidate of a running session: tried beside what is in force, then in its place, for some symbols or for all.
+
+In: what is asked of the session. Out: lines that answer; refusals as `ReloadError` with what helps. What a candidate
+did so far, and what the rules say of it, is the desk's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from engine.analysis.diff.revision import open_revision
+from engine.analysis.diff.sides import read_side
+from engine.book import Book
+from engine.journal.events import CandidateMoved
+from engine.language.load import Files, read_listing
+from engine.reload.errors import ReloadError
+from engine.reload.pipeline import Refused, Unchanged
+from engine.reload.read import read_home
+from engine.reload.requests import Request
+from engine.routing.sessions.desk import MAY_PROMOTE, ROLLOUT
+from engine.routing.sessions.reloading.changes import Changes
+from engine.routing.sessions.reloading.in_force import InForce
+
+
+class Candidates:
+    """The candidate of a session; at most one at a time."""
+
+    def __init__(self, in_force: InForce, changes: Changes, home: Path) -> None:
+        self._in_force = in_force
+        self._changes = changes
+        self._home = home
+        self._candidate: Book | None = None
+
+    async def shadow(self, request: Request) -> str:
+        """Have a candidate, which went through what a change goes through, decide every intent beside."""
+        desk = self._in_force.desk
+        profile, files = await asyncio.to_thread(
+            _files_of, request.candidate or desk.book.profile, Path(request.home or self._home)
+        )
+        pipeline = replace(self._changes.pipeline, profile=profile, prove=self._changes.prover(files))
+        verdict = await asyncio.to_thread(pipeline.consider, files, desk.book)
+        if isinstance(verdict, Refused):
+            self._in_force.refuse("shadow", verdict)
+            raise ReloadError(f"the candidate is refused: {verdict.line}", "`sluice check` shows what is wrong")
+        if isinstance(verdict, Unchanged):
+            raise ReloadError(f"{verdict.version} decides already", "change something, or name another candidate")
+        book = self._candidate = verdict.book
+        desk.try_beside(book, _moved("shadow", book))
+        return f"{book.profile} {book.version} is tried beside {desk.book.version}; `sluice status` counts"
+
+    async def promote(self, request: Request) -> str:
+        """Have the candidate decide for the symbols that are named, or for all, if the rules are for it."""
+        in_force, desk = self._in_force, self._in_force.desk
+        book = self._may_be_promoted()
+        told = await in_force.change_to(book)
+        if not desk.tried.is_tried:
+            raise ReloadError("the candidate was taken back meanwhile", "`sluice status` says why")
+        if ROLLOUT not in desk.book.policies:
+            raise ReloadError(
+                f"`{desk.book.profile}` runs no policy `{ROLLOUT}`: nothing says within which limits",
+                f"add it to `policies:` of profiles/{desk.book.profile}.yaml",
+            )
+        if (against := desk.against_candidate(MAY_PROMOTE)) is not None:
+            raise ReloadError(f"the rules are against it: {against}", "`sluice status` shows how it differs")
+        if request.symbols:
+            symbols = self._symbols(book, request.symbols)
+            desk.roll_out(book, _moved("partial", book, symbols))
+            return f"{book.profile} {book.version} decides for {', '.join(symbols)}"
+        desk.end_candidate("promoted", "")
+        self._candidate = None
+        in_force.put(book, "promote", request.who, told)
+        return f"{book.profile} {book.version} decides: {told}"
+
+    async def end(self, request: Request) -> str:
+        """Have what is in force decide alone again."""
+        desk = self._in_force.desk
+        if not desk.tried.is_tried:
+            raise ReloadError("there is no candidate", "`sluice shadow CANDIDATE` tries one")
+        desk.end_candidate("ended", f"asked for by {request.who}" if request.who else "")
+        self._candidate = None
+        return "the candidate is no longer tried"
+
+    def _may_be_promoted(self) -> Book:
+        desk, book = self._in_force.desk, self._candidate
+        if book is None or not desk.tried.is_tried:
+            raise ReloadError("there is no candidate", "try one first: `sluice shadow CANDIDATE`")
+        if book.profile != desk.book.profile:
+            raise ReloadError(
+                f"the candidate is of the profile `{book.profile}`, this session runs `{desk.book.profile}`",
+                "what runs under another profile can be tried, and not promoted",
+            )
+        return book
+
+    def _symbols(self, book: Book, asked: Sequence[str]) -> list[str]:
+        """Symbols by name, or all of a symbol group's."""
+        known = self._in_force.desk.router.symbols
+        found: dict[str, None] = {}
+        for name in asked:
+            members = [symbol for symbol, groups in book.rulebook.symbols.items() if name in groups]
+            wanted = [name] if name in known else [symbol for symbol in members if symbol in known]
+            if not wanted:
+                raise ReloadError(
+                    f"`{name}` is no symbol and no group of this session", f"it trades {', '.join(known)}"
+                )
+            found |= dict.fromkeys(wanted)
+        return list(found)
+
+
+def _moved(state: str, book: Book, symbols: Sequence[str] = ()) -> CandidateMoved:
+    return CandidateMoved(
+        ts_ms=0,
+        state=state,
+        profile=book.profile,
+        rulebook=book.version,
+        sources=book.rulebook.sources_digest,
+        symbols=list(symbols),
+    )
+
+
+def _files_of(candidate: str, home: Path) -> tuple[str, Files]:
+    """The profile and the files of a candidate, named as `sluice diff` names a side."""
+    asked = read_side(candidate, home)
+    if asked.revision is not None:
+        return asked.profile, read_listing(open_revision(asked.home, asked.revision))
+    return asked.profile, read_home(asked.home).files

@@ -1,0 +1,135 @@
+"""What `sluice status` and `sluice history` print, on narrow and on wide screens."""
+
+from __future__ import annotations
+
+import io
+import os
+
+import pytest
+from rich.console import Console
+
+from engine.reload.history import Entry, How, Span
+from engine.reload.pages import print_history, print_status
+from engine.reload.status import Attempt, CandidateStatus, Noted, Status
+
+NOW_MS = 1_723_116_000_000  # 2024-08-08 11:20:00 UTC
+FINDING = Noted(
+    code="shape.unknown_key",
+    place="profiles/testnet.yaml:10:33",
+    message="value has no key `valu`",
+    help="did you mean `value`?",
+)
+STATUS = Status(
+    profile="testnet",
+    version="1398b602d8d6de8c",
+    sources="0a56fdee474c3346",
+    generation=3,
+    since_ms=NOW_MS - 700_000,
+    how="rollback",
+    process=os.getpid(),
+    origin="https://rules.example/testnet.json",
+    who="Ada",
+    sequence=6,
+    confirmed_ms=NOW_MS - 12_000,
+    watching="no more watches",
+    unwritten="`logs/reload/history.jsonl` cannot be written: no space left on device",
+    attempt=Attempt(
+        at_ms=NOW_MS - 2_500,
+        verdict="refused",
+        line="profiles/testnet.yaml:10:33: value has no key `valu` [shape.unknown_key]",
+        timings_ms={"load": 8.84},
+        findings=[FINDING],
+    ),
+    candidate=CandidateStatus(
+        state="shadow",
+        profile="testnet",
+        version="6372c847890d3173",
+        facts={"decided_beside": 119.0},
+        by_name={"routing.keep_reduce_only": 6},
+        by_rule={"reduce_only_flag.otherwise": 6},
+        examples=["SOLUSDT-000550 (SOLUSDT): routing.keep_reduce_only false → true"],
+    ),
+)
+
+STATUS_80 = """\
+testnet 1398b602d8d6de8c decides
+since        2024-08-08 11:08:20 UTC (12 min ago): rollback, by Ada
+from         https://rules.example/testnet.json, bundle 6, confirmed 12 s ago
+WARNING      changes may go unnoticed: no more watches
+WARNING      a later start will not know all of this:
+             `logs/reload/history.jsonl` cannot be written: no space left on
+             device
+last change  refused 2.5 s ago
+             profiles/testnet.yaml:10:33: value has no key `valu`
+               [shape.unknown_key]
+               did you mean `value`?
+took (ms)    load 8.84
+candidate    testnet 6372c847890d3173 is tried beside it
+             decided_beside 119
+otherwise    routing.keep_reduce_only 6
+by rule      reduce_only_flag.otherwise 6
+             for example SOLUSDT-000550 (SOLUSDT): routing.keep_reduce_only
+             false → true
+"""
+
+
+@pytest.fixture
+def console(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Console:
+    monkeypatch.setenv("COLUMNS", str(request.param))
+    return Console(file=io.StringIO(), width=request.param)
+
+
+def printed(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("console", [80], indirect=True)
+def test_a_status_says_what_decides_and_what_is_wrong(console: Console) -> None:
+    print_status(console, STATUS, NOW_MS)
+    assert printed(console) == STATUS_80
+
+
+@pytest.mark.parametrize("console", [160], indirect=True)
+def test_on_a_wide_screen_each_thing_is_one_line(console: Console) -> None:
+    print_status(console, STATUS, NOW_MS)
+    assert len(printed(console).splitlines()) == len(STATUS_80.splitlines()) - 4
+
+
+def span(at_s: int, version: str, how: How, changed: str, decisions: int | None, until_s: int | None) -> Span:
+    entry = Entry(
+        at_ms=NOW_MS + at_s * 1000,
+        how=how,
+        profile="testnet",
+        version=version * 8,
+        sources="s",
+        who="Ada",
+        changed=changed,
+    )
+    return Span(entry, None if until_s is None else NOW_MS + until_s * 1000, decisions)
+
+
+SPANS = [
+    span(0, "b0", "start", "", None, 42),
+    span(42, "13", "last_good", "", 1_011, None),
+    span(66, "d1", "rollback", "quality.broken_slippage_bps 45 bps → 41 bps", 176, None),
+]
+
+
+@pytest.mark.parametrize("console", [80, 160], indirect=True)
+def test_a_history_has_two_lines_for_each_rulebook(console: Console) -> None:
+    print_history(console, SPANS, None)
+    assert printed(console).splitlines() == [
+        "2024-08-08 11:20:00 to 2024-08-08 11:20:42  testnet b0b0b0b0b0b0b0b0  start",
+        "    a session began, by Ada",
+        "2024-08-08 11:20:42 to it was killed        testnet 1313131313131313  last_good",
+        "    a session began on the last good rulebook, by Ada; 1011 decisions",
+        "2024-08-08 11:21:06 to now                  testnet d1d1d1d1d1d1d1d1  rollback",
+        "    quality.broken_slippage_bps 45 bps → 41 bps, by Ada; 176 decisions",
+    ]
+
+
+@pytest.mark.parametrize("console", [80], indirect=True)
+def test_where_nothing_ran_that_is_said(console: Console) -> None:
+    print_history(console, [], "prod")
+    assert printed(console) == "no rulebook of prod ran here yet\n"
