@@ -660,6 +660,7 @@ def check(
 @command("prove", "Prove the invariants of a profile, and look for loose ends.")
 @click.argument("profile", metavar="PROFILE", shell_complete=_complete_profile)
 @click.option("--all", "every", is_flag=True, help="List what holds, too.")
+@click.option("--trace", is_flag=True, help="Show what breaks an invariant with its whole decisions.")
 @click.option("--format", "style", type=click.Choice(["text", "json"]), help="How to print. Default: text.")
 @click.option(
     "--only",
@@ -673,6 +674,7 @@ def prove(
     session: Session,
     profile: str,
     every: bool,
+    trace: bool,
     style: str | None,
     only: tuple[Question, ...],
     timeout_s: float,
@@ -713,7 +715,7 @@ def prove(
         session.print_json(proofs_json(proofs, rulebook))
         return FINE if proofs.clean else FOUND
     console = session.console()
-    print_proofs(console, proofs, rulebook, every=every)
+    print_proofs(console, proofs, rulebook, every=every, trace=trace)
     loose = [finding for finding in findings_of([proofs], rulebook) if not finding.code.startswith("invariant.")]
     if loose:
         console.print()
@@ -1006,7 +1008,9 @@ def diff(
     from engine.analysis.diff.pages import print_diff
     from engine.analysis.diff.report import diff_json, diff_sides, fails
     from engine.analysis.diff.sides import open_sides, warnings_of
+    from engine.analysis.diff.unexpected import closing
     from engine.analysis.report import brief
+    from engine.printing import printable
 
     if session.as_json and style not in (None, "json"):
         raise click.UsageError(f"--json and --format {style} exclude each other.")
@@ -1023,15 +1027,20 @@ def diff(
         found = _with_behaviour(found, policies, history, timeout_s)
     elif behaviour:
         click.echo("note: what is decided differently needs the extra `prove`; --no-behaviour leaves it out", err=True)
-    match style or ("json" if session.as_json else "text"):
+    marked = fail_on == "unexpected"
+    last = closing(found) if marked else None
+    style = style or ("json" if session.as_json else "text")
+    match style:
         case "json":
             session.print_json(diff_json(found, with_whys=every))
         case "markdown":
-            click.echo(markdown(found, with_whys=every), nl=False)
+            click.echo(markdown(found, with_whys=every, marked=marked), nl=False)
         case "github":
             click.echo(github(found, with_whys=every), nl=False)
         case _:
-            print_diff(session.console(), found, with_whys=every)
+            print_diff(session.console(), found, with_whys=every, marked=marked)
+    if last is not None and style in ("json", "github"):  # programs read the output: why it is 1 stands beside it
+        click.echo(printable(last.text), err=True)
     return FOUND if fails(found, fail_on) else FINE
 
 

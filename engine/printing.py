@@ -84,6 +84,23 @@ def print_wrapped(console: Console, text: Text, *, hanging: int = 4) -> None:
         console.print(Text(" " * hanging) + line, soft_wrap=True)
 
 
+def print_labelled(console: Console, label: str, text: str, *, indent: int, cells: int) -> None:
+    """A line that begins with a dim word: `indent` cells in front of it, and `cells` for the word."""
+    shown = Text.assemble(" " * indent, (f"{label:<{cells}}", "dim"), f"  {printable(text)}")
+    print_wrapped(console, shown, hanging=indent + cells + 4)
+
+
+def print_indented(console: Console, cells: int, show: Callable[[Console], None]) -> None:
+    """Whatever `show` prints, so many cells to the right; what wraps does so before the edge."""
+    width = console.width
+    with console.capture() as captured:
+        console.width = max(width - cells, LEAST_ROOM)
+        show(console)
+    console.width = width
+    for line in captured.get().splitlines():
+        console.print(Text(" " * cells if line else "") + Text.from_ansi(line), soft_wrap=True)
+
+
 def is_measured(console: Console) -> bool:
     """True where the width is that of a terminal, or was given in COLUMNS."""
     return console.is_terminal or "COLUMNS" in console._environ  # noqa: SLF001 - what the console itself reads

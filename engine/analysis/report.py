@@ -44,7 +44,7 @@ def print_check(console: Console, report: CheckReport) -> None:
     for name in report.unloadable:
         console.print(Text(f"{name:<{name_width}} does not load", "bold red"))
     if report.crossed is not None:
-        print_wrapped(console, Text(describe_cross_check(report.crossed)))
+        print_wrapped(console, Text(describe_cross_check(report.crossed, report.unloadable)))
 
 
 def _names(profiles: Iterable[ProfileSummary]) -> list[str]:
@@ -75,12 +75,22 @@ def describe_proofs(proofs: Proofs) -> str:
     return ", ".join(said)
 
 
-def describe_cross_check(crossed: CrossCheck) -> str:
-    """One line: what was compared, and what could not be."""
+def describe_cross_check(crossed: CrossCheck, unloadable: Sequence[str] = ()) -> str:
+    """One line: what was compared, and what could not be, or why nothing was: profiles may all be `unloadable`."""
+    if not crossed.sets:
+        return f"{crossed.engine}: nothing was compared, since {_why_not_compared(crossed, unloadable)}"
     said = f"disagrees on {counted(crossed.disagreements, 'rule set')}" if crossed.disagreements else "agrees"
     compared = f"{counted(crossed.sets, 'rule set')}, {counted(crossed.rules, 'rule')}, {crossed.inputs:,} inputs"
     lacking = f"; it cannot run {', '.join(crossed.inexpressible)}" if crossed.inexpressible else ""
     return f"{crossed.engine} {said}: {compared}{lacking}"
+
+
+def _why_not_compared(crossed: CrossCheck, unloadable: Sequence[str]) -> str:
+    if crossed.inexpressible:
+        return f"it cannot run {', '.join(crossed.inexpressible)}"
+    if unloadable:
+        return f"{', '.join(unloadable)} {'does' if len(unloadable) == 1 else 'do'} not load"
+    return "no profile has a rule set"
 
 
 def print_findings(

@@ -32,7 +32,7 @@ def print_status(console: Console, status: Status, now_ms: int) -> None:
         text = "the files were refused at the start: this is the last good rulebook"
         _line(console, "WARNING", text, "bold red")
     if status.watching:
-        _line(console, "WARNING", f"changes may go unnoticed: {status.watching}", "bold yellow")
+        _line(console, "WARNING", f"changes or requests may go unnoticed: {status.watching}", "bold yellow")
     if status.unwritten:
         _line(console, "WARNING", f"a later start will not know all of this: {status.unwritten}", "bold yellow")
     attempt = status.attempt

@@ -88,7 +88,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     confirmed_ms: int | None = None
     """When the address last said that this is what it has; None for a folder."""
     watching: str = ""
-    """Why changes are noticed late or not at all; empty where all is well."""
+    """Why changes or requests are noticed late or not at all; empty where all is well."""
     unwritten: str = ""
     """What of this a disk did not take, and why: a later start does not know it. Empty where it took all."""
     attempt: Attempt | None = None

@@ -25,6 +25,9 @@ LEAST_TOKEN = 16
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+_MAPPED_BITS = 96
+"""How long `::ffff:` is, behind which IPv6 has the addresses of IPv4."""
+
 _LOOPBACK_NAMES = frozenset({"localhost", "localhost.", "ip6-localhost"})
 
 
@@ -100,7 +103,7 @@ def access_to(
 
 
 def networks(proxies: Iterable[str]) -> tuple[Network, ...]:
-    """Where proxies are, each an address or a network of them.
+    """Where proxies are, each an address or a network of them; of IPv4 as that, however it is written.
 
     >>> networks(["10.0.0.1", "10.1.0.0/16"])
     (IPv4Network('10.0.0.1/32'), IPv4Network('10.1.0.0/16'))
@@ -112,7 +115,7 @@ def networks(proxies: Iterable[str]) -> tuple[Network, ...]:
     found = []
     for proxy in proxies:
         try:
-            found.append(ipaddress.ip_network(proxy))
+            found.append(_unmapped(ipaddress.ip_network(proxy)))
         except ValueError:
             raise AccessError(
                 f"`{proxy}` is no address of a proxy", "give an address, or a network as 10.0.0.0/24"
@@ -121,12 +124,37 @@ def networks(proxies: Iterable[str]) -> tuple[Network, ...]:
 
 
 def lies_in(host: str, held: Iterable[Network]) -> bool:
-    """Whether an address lies in one of these networks."""
+    """Whether an address lies in one of these networks, one of IPv4 that comes through a socket of IPv6 too.
+
+    >>> lies_in("::ffff:10.0.0.1", networks(["10.0.0.0/8"]))
+    True
+    """
     try:
-        address = ipaddress.ip_address(host)
+        network = _unmapped(ipaddress.ip_network(host))
     except ValueError:
         return False
-    return any(address in network for network in held)
+    return any(network.network_address in other for other in held)
+
+
+def both_ways(held: Iterable[Network]) -> list[str]:
+    """Networks as a server is told of them that compares addresses as they come: those of IPv4 as IPv6 has them, too.
+
+    >>> both_ways(networks(["10.0.0.0/8", "::1"]))
+    ['10.0.0.0/8', '::ffff:10.0.0.0/104', '::1/128']
+    """
+    told = []
+    for network in held:
+        told.append(str(network))
+        if network.version == 4:
+            told.append(f"::ffff:{network.network_address}/{_MAPPED_BITS + network.prefixlen}")
+    return told
+
+
+def _unmapped(network: Network) -> Network:
+    """A network of IPv4 that is written as one of IPv6 (`::ffff:10.0.0.0/104`) as what it is; any other as it is."""
+    if network.version == 4 or network.prefixlen < _MAPPED_BITS or network.network_address.ipv4_mapped is None:
+        return network
+    return ipaddress.IPv4Network((int(network.network_address.ipv4_mapped), network.prefixlen - _MAPPED_BITS))
 
 
 def is_loopback(host: str) -> bool:

@@ -98,8 +98,8 @@ class Resource:
         except (SluiceError, JournalError) as error:
             refused = ProblemError("refused", getattr(error, "message", str(error)), getattr(error, "help", ""))
             await answer_problem(send, refused, scope["request_id"], with_body=with_body)
-        except Exception:  # noqa: BLE001 - whatever it was, it is answered and logged
-            _log.exception("a request failed", extra={"request_id": scope["request_id"], "path": scope["path"]})
+        except Exception as error:  # noqa: BLE001 - whatever it was, it is answered, and the guard logs it
+            scope["failed"] = error
             await answer_problem(send, _defect(), scope["request_id"], with_body=with_body)
         else:
             headers = {"Allow": self._allowed} if reply.status == 204 else None

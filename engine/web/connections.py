@@ -2,7 +2,8 @@
 
 In: the bytes of a connection, as uvicorn's protocol for HTTP takes them. Out: the same protocol, within limits. uvicorn
 bounds neither how long the head of a request is, nor how long it takes, nor how long an answer takes to be fetched: a
-thousand sockets that say nothing would be the end of a server, and so would one header that never ends.
+thousand sockets that say nothing would be the end of a server, and so would one header that never ends. Web sockets
+have the same limits: what is no handshake is answered, and who does not fetch what it is sent is not waited for.
 
 What no request can be made of is answered with problem details, as everything else that goes wrong.
 """
@@ -13,12 +14,14 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Collection
+from functools import partial
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 
 from engine.web.access import Network, lies_in
@@ -49,6 +52,7 @@ class Connection(HttpToolsProtocol):
         """`proxies` are the addresses whose connections are those of many clients, `lines` what of each is logged."""
         super().__init__(config, server_state, app_state, _loop)
         self.logger = _of_server
+        self.ws_protocol_class = partial(Socket, limits)  # type: ignore[assignment]  # as good as its class
         self._limits = limits
         self._proxies = proxies
         self._lines = lines
@@ -57,9 +61,11 @@ class Connection(HttpToolsProtocol):
         self._in_request = True
         """Whether a request is not here as a whole."""
         self._received = 0
-        """Bytes of the request that is being read, and of what came with its first ones."""
+        """Bytes of the request that is being read, and of what came behind it with its last ones."""
+        self._has_begun = False
+        """Whether some of a request has come, and not all of it."""
         self._part = 0
-        """Bytes that came together just now."""
+        """Bytes that came together just now, where a request may begin with the first of them."""
         self._timer: asyncio.TimerHandle | None = None
         self._slow_reader: asyncio.TimerHandle | None = None
         self._is_over = False
@@ -78,8 +84,8 @@ class Connection(HttpToolsProtocol):
         """Take what has come."""
         if self._is_over:
             return
-        self._part = len(data)
-        self._received += self._part
+        self._part = 0 if self._has_begun else len(data)
+        self._received += len(data)
         super().data_received(data)
         if self.transport.is_closing() or not self._in_request:
             self._wait(self._limits.head_within_s if self._is_idle() else None)
@@ -95,8 +101,9 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """The first byte of a request has come."""
         super().on_message_begin()
-        self._in_head = self._in_request = True
-        self._received = self._part
+        self._in_head = self._in_request = self._has_begun = True
+        # One that came behind another is counted from the next bytes on: where in these it begins, nobody says.
+        self._received, self._part = self._part or 1, 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header has come. Those behind a content (trailers) are nobody's, and would never end."""
@@ -111,14 +118,21 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """A request has come as a whole."""
-        self._in_request = False
+        self._in_request = self._has_begun = False
         super().on_message_complete()
 
     def handle_websocket_upgrade(self) -> None:
-        """From here on it is a web socket, which has timers of its own."""
-        self._is_over = True
+        """From here on it is a web socket, which has timers of its own, unless this is no handshake."""
         self._wait(None)
+        if self.pipeline or self._is_answering() or self._slow_reader is not None:
+            self._abort()  # what is written would be taken for an answer to the other
+            return
         super().handle_websocket_upgrade()
+        self._is_over, self._in_request = True, False
+        # What reads handshakes is another parser, with limits of its own. Where it fails, uvicorn says nothing.
+        if not cast("Socket", self.transport.get_protocol()).handshake_initiated:
+            self._in_head = True  # nothing of it was answered
+            self._refuse(ProblemError("malformed", "this is no handshake of a web socket"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It has ended."""
@@ -140,6 +154,21 @@ class Connection(HttpToolsProtocol):
             self._slow_reader.cancel()
             self._slow_reader = None
         super().resume_writing()
+
+    def on_response_complete(self) -> None:
+        """An answer was written."""
+        super().on_response_complete()
+        self._let_fetch()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Nothing more was asked."""
+        super().timeout_keep_alive_handler()
+        self._let_fetch()
+
+    def _let_fetch(self) -> None:
+        """A connection that is closed ends when all was fetched, be it too little for `pause_writing`, or in time."""
+        if self.transport.is_closing() and self._slow_reader is None and self.transport.get_write_buffer_size():
+            self._slow_reader = self.loop.call_later(self._limits.answer_within_s, self._abort)
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - what uvicorn would say
         """What came is no HTTP."""
@@ -175,6 +204,7 @@ class Connection(HttpToolsProtocol):
         if self._in_head and not self._received:
             self._is_over = True
             self.transport.close()  # nothing was asked
+            self._let_fetch()
         else:
             self._refuse(ProblemError("too-slow", "the request did not arrive in time"))
 
@@ -219,11 +249,71 @@ class Connection(HttpToolsProtocol):
         ]
         self.transport.write("\r\n".join([*head, "", ""]).encode("latin-1") + body)
         self.transport.close()
+        self._let_fetch()
 
     def _abort(self) -> None:
         self._is_over = True
         self._wait(None)
         self.transport.abort()
+
+
+class Socket(WebSocketsSansIOProtocol):
+    """A web socket. Its client has so long to be admitted, and so long to fetch what waits for it."""
+
+    def __init__(
+        self,
+        limits: Limits,
+        config: uvicorn.Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._limits = limits
+        self._handshake: asyncio.TimerHandle | None = None
+        self._slow_reader: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection over."""
+        super().connection_made(transport)
+        # `pause_writing` at the first byte that the client does not take: a socket that is closed with less than the
+        # usual mark behind it would wait for ever, and nobody would be told.
+        self.transport.set_write_buffer_limits(high=0)
+        self._handshake = self.loop.call_later(self._limits.head_within_s, self._not_admitted)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It has ended."""
+        if self._handshake is not None:
+            self._handshake.cancel()
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The client does not fetch what it is sent: it may take a while, and not for ever."""
+        super().pause_writing()
+        self._stop_waiting()
+        self._slow_reader = self.loop.call_later(self._limits.answer_within_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """The client goes on fetching."""
+        self._stop_waiting()
+        super().resume_writing()
+
+    async def send(self, message: Any) -> None:
+        """Send what the application says; a refusal ends the handshake as well, which uvicorn logs as a defect."""
+        await super().send(message)
+        if self.close_sent:
+            self.handshake_complete = True
+
+    def _stop_waiting(self) -> None:
+        if self._slow_reader is not None:
+            self._slow_reader.cancel()
+            self._slow_reader = None
+
+    def _not_admitted(self) -> None:
+        """Its time is over; one that was admitted goes on."""
+        if not self.handshake_complete:
+            self.transport.abort()
 
 
 def _client_at(connection: object) -> str | None:

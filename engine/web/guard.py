@@ -21,9 +21,8 @@ import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from http.cookies import CookieError, SimpleCookie
 from typing import Any, Final, TypeAlias
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import msgspec
 
@@ -40,6 +39,8 @@ Answered: TypeAlias = Callable[[str, str, int, float], None]
 
 COOKIE = "sluice_session"
 LOGIN, LOGOUT = "/login", "/logout"
+_OWN_PATH = re.compile(r"/(?![/\\])[!-~]*")
+"""What no browser takes for the address of another server."""
 OPEN: Final = frozenset({"/livez", "/readyz", LOGIN, LOGOUT})
 """What is answered without a token: it says nothing that a stranger must not know."""
 
@@ -130,10 +131,11 @@ class Guard:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         scope["request_id"] = request_id = _request_id(headers)
         scope["plain_headers"] = headers
-        status = 500
+        status, is_answered = 500, False
 
         async def sending(message: MutableMapping[str, Any]) -> None:
-            nonlocal status
+            nonlocal status, is_answered
+            is_answered = True
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [
@@ -152,6 +154,11 @@ class Guard:
                     await self.app(scope, receive, _told_to_programs(scope, headers, sending))
             except ProblemError as error:
                 await self._refuse(scope, headers, error, sending)
+        except Exception as error:  # noqa: BLE001 - whatever it was, it is answered and logged
+            status = 500
+            scope["failed"] = error
+            if not is_answered:
+                await answer_problem(sending, nothing_there(500), request_id, with_body=scope["method"] != "HEAD")
         finally:
             self._note(scope, status, self._clock() - began)
 
@@ -168,15 +175,22 @@ class Guard:
             await _refuse_websocket(scope, error, send)
             return
         held = _session_of(headers)
+        is_closed = False
+
+        async def sending(message: MutableMapping[str, Any]) -> None:
+            if not is_closed:  # whoever works on a page may not know yet
+                await send(message)
 
         async def receiving() -> MutableMapping[str, Any]:
+            nonlocal is_closed
             message = await receive()
             if message["type"] == "websocket.receive" and not self._may_go_on(scope, headers, held):
+                is_closed = True
                 await send({"type": "websocket.close", "code": _POLICY})
                 return {"type": "websocket.disconnect", "code": _POLICY, "reason": ""}
             return message
 
-        await self.app(scope, receiving, send)
+        await self.app(scope, receiving, sending)
 
     # --- who may pass ------------------------------------------------------------------------------------------------
 
@@ -225,12 +239,15 @@ class Guard:
         """Let pass whoever has the token; others may try now and then.
 
         Raises:
-            ProblemError: for a wrong one, and for a client that has given too many wrong ones, right or not.
+            ProblemError: for a wrong one, and for a client that has given too many wrong ones, right or not. On
+                loopback the right one passes all the same: there every program is the same client, and one that
+                guesses must not keep the others out.
 
         """
-        if self._failures.is_empty(client):
+        is_right = self.access.is_token(given)
+        if self._failures.is_empty(client) and not (is_right and self.access.is_loopback):
             refuse_often(self._failures.take(client))
-        if not self.access.is_token(given):
+        if not is_right:
             self._failures.take(client)
             raise _token_required()
 
@@ -258,7 +275,11 @@ class Guard:
             )
 
     async def _log_in(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
-        form = parse_qs((await read_body(headers, receive, self.limits)).decode("utf-8", "replace"), max_num_fields=8)
+        body = (await read_body(headers, receive, self.limits)).decode("utf-8", "replace")
+        try:
+            form, wanted = parse_qs(body, max_num_fields=8), _wanted(scope)
+        except ValueError:
+            raise ProblemError("malformed", "the form has more than the token", "send `token=TOKEN` alone") from None
         given = (form.get("token") or [""])[0].strip()
         try:
             self.check_token(given, _client_of(scope))
@@ -266,14 +287,14 @@ class Guard:
             text = "That is not the token." if error.status == 401 else f"Too many wrong tokens: {error.help}."
             await _page(send, error.status, text)
             return
-        await _redirect(send, "/", _cookie(scope, self.sessions.begin(), int(self.sessions.lasts_s)))
+        await _redirect(send, wanted, _cookie(scope, self.sessions.begin(), int(self.sessions.lasts_s)))
 
     # --- answers of its own ------------------------------------------------------------------------------------------
 
     async def _refuse(self, scope: Scope, headers: dict[bytes, bytes], error: ProblemError, send: Send) -> None:
         wants_page = b"text/html" in headers.get(b"accept", b"") and not scope["path"].startswith(API)
         if error.name == "token-required" and wants_page and scope["method"] in ("GET", "HEAD"):
-            await _redirect(send, LOGIN)
+            await _redirect(send, _login_for(scope))
             return
         await answer_problem(send, error, scope["request_id"], with_body=scope["method"] != "HEAD")
 
@@ -287,11 +308,11 @@ class Guard:
             if _is_worth_a_line(path, method, status)
             else logging.DEBUG
         )
-        if 400 <= status < 500 and self.lines.take(_client_of(scope)):
+        if status >= 400 and self.lines.take(_client_of(scope)):
             return
         if _log.isEnabledFor(level):
             fields = self._fields(scope) | {"status": status, "duration_ms": round(seconds * 1000, 3)}
-            _log.log(level, "request", extra=fields | scope.get("logged", {}))
+            _log.log(level, "request", extra=fields | scope.get("logged", {}), exc_info=scope.get("failed"))
 
     def _fields(self, scope: Scope) -> dict[str, Any]:
         return {
@@ -422,11 +443,13 @@ def _bearer(headers: dict[bytes, bytes]) -> bytes | None:
 
 
 def _session_of(headers: dict[bytes, bytes]) -> str | None:
-    try:
-        held = SimpleCookie(headers.get(b"cookie", b"").decode("latin-1")).get(COOKIE)
-    except CookieError:
-        return None
-    return None if held is None else held.value
+    """The id of a session, whatever other cookies there are: those of the same host are not all ours."""
+    held = None
+    for cookie in headers.get(b"cookie", b"").decode("latin-1").split(";"):
+        name, _, value = cookie.partition("=")
+        if name.strip() == COOKIE:
+            held = value.strip()
+    return held
 
 
 def _cookie(scope: Scope, value: str, lasts_s: int) -> str:
@@ -463,6 +486,19 @@ def _is_worth_a_line(path: str, method: str, status: int) -> bool:
     return status >= 400 or (method not in _SAFE and path not in READING_POSTS and path.startswith((API, "/log")))
 
 
+def _login_for(scope: Scope) -> str:
+    """Where to log in, and what was asked for, which is shown then."""
+    query: bytes = scope.get("query_string", b"")
+    asked = scope.get("raw_path", scope["path"].encode()) + (b"?" + query if query else b"")
+    return LOGIN if asked == b"/" else f"{LOGIN}?next={quote(asked, safe='/')}"
+
+
+def _wanted(scope: Scope) -> str:
+    """What to show after the login: a path of this server, or the first page."""
+    asked = parse_qs(scope.get("query_string", b"").decode("latin-1"), max_num_fields=8).get("next", ["/"])[0]
+    return asked if _OWN_PATH.fullmatch(asked) else "/"
+
+
 async def _redirect(send: Send, to: str, cookie: str | None = None) -> None:
     headers = {"Location": to} if cookie is None else {"Location": to, "Set-Cookie": cookie}
     await answer(send, 303, b"", "text/plain", headers)
@@ -481,7 +517,7 @@ input, button {{ font: inherit; width: 100%; box-sizing: border-box; padding: .5
 <main>
 <h1>Sluice</h1>
 <p>This server is reached by others, so it asks for its token.</p>
-<form method="post" action="/login">
+<form method="post">
 <label>Token <input name="token" type="password" autocomplete="current-password" required autofocus></label>
 <button>Log in</button>
 </form>

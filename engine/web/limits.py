@@ -31,11 +31,11 @@ class Limits:
     head_bytes: int = 65_536
     """Size of a request's head, which is its first line and its headers."""
     head_within_s: float = 10.0
-    """How long the head may take to arrive, from when a client has connected or begun."""
+    """How long the head may take to arrive, from when a client has connected or begun, and a web socket to open."""
     request_bytes: int = 2_000_000
     """Size of any request on the wire, those of pages too."""
     answer_within_s: float = 30.0
-    """How long a client may fetch nothing of an answer that waits for it."""
+    """How long a client may leave what waits for it, of an answer or on a web socket."""
     connections: int = 1_000
     """Open ones, web sockets too."""
     connections_a_client: int = 250
@@ -47,10 +47,11 @@ class Limits:
     """Of one client."""
     intents_burst: float = 500.0
     failures_per_s: float = 0.2
-    """Wrong tokens of one client: after `failures_burst` of them, one in five seconds is looked at."""
+    """Wrong tokens of one client: after `failures_burst` of them, one in five seconds is looked at. On loopback, where
+    all programs are one client, the right one passes."""
     failures_burst: float = 10.0
     lines_per_s: float = 10.0
-    """Lines of the log about refused requests of one client; the metrics count those left out."""
+    """Lines of the log about requests of one client that are refused or fail; the metrics count those left out."""
     lines_burst: float = 100.0
     searches_at_once: int = 4
     """Decisions that are looked for in old days of the journal at the same time, waiting ones included."""

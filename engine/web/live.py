@@ -34,10 +34,14 @@ from engine.journal.events import (
 from engine.routing.evidence.contract import ExecutionHealth, Nav, Positions, Risk, RouterHealth
 from engine.routing.evidence.owners import Owners
 from engine.web.kept import KeptDecisions, Remade, decision_id_of
+from engine.web.pace import Pace
 from engine.web.proving import Proof
 from engine.web.sources import Source
 
 _log = logging.getLogger(__name__)
+
+_WATCHED_S = 60.0
+"""From here on the pace is what was seen of it here; before, the times that events have count as well."""
 
 
 class View(Protocol):
@@ -142,6 +146,10 @@ class _Followed:
     stories: dict[str, list[Event]] = field(default_factory=dict)
     decisions: dict[str, Decided] = field(default_factory=dict)
     trends: dict[str, deque[Point]] = field(default_factory=dict)
+    written: Pace = field(default_factory=Pace)
+    """Events as they came in, by the clock of this process."""
+    happened: Pace = field(default_factory=Pace)
+    """The same in the time of the market."""
 
 
 class Live:
@@ -250,6 +258,16 @@ class Live:
         """For how long, in real time, nothing was written: a session that died looks like this."""
         return self._source.quiet_s()
 
+    def longest_gap_s(self) -> float | None:
+        """For how long at most nothing was written lately while the session ran; None where nobody can say yet.
+
+        Until this was watched for a minute it is at least the longest gap in the time of the market, which a session
+        that runs faster than its market writes in less.
+        """
+        seen = self._now.written
+        known = (seen.longest_s, self._now.happened.longest_s if seen.watched_s < _WATCHED_S else None)
+        return max((gap for gap in known if gap is not None), default=None)
+
     def unread_bytes(self) -> int:
         """How far behind the journal this is."""
         return self._source.unread_bytes()
@@ -320,6 +338,8 @@ class Live:
                 _log.exception("an event could not be shown", extra={"seq": event.seq})
         if self._now.snapshot is not before:
             self._look_at_snapshot()
+        if len(events) > old:
+            self._now.written.see(self._clock())
         self.is_caught_up = self.is_caught_up or not self._source.old
         if events:
             self.version += 1
@@ -355,6 +375,7 @@ class Live:
             self.routes.clear()
             self._health = None
         now.last_seq, now.last_ms = event.seq, event.ts_ms
+        now.happened.see(event.ts_ms / 1000)
         handler = self._handlers.get(event.__class__)
         if handler is not None:
             handler(event)
@@ -381,6 +402,7 @@ class Live:
             told.append(event)
 
     def _started(self, event: SessionStarted) -> None:
+        self._now.written, self._now.happened = Pace(), Pace()  # the time between two sessions is no gap of either
         self._now.session = SessionNow(
             profile=event.profile,
             rulebook=event.rulebook,

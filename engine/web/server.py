@@ -30,7 +30,7 @@ from starlette.routing import Route
 
 from engine.book import Book
 from engine.routing.sessions.inbox import Inbox
-from engine.web.access import Access, AccessError, networks
+from engine.web.access import Access, AccessError, both_ways, networks
 from engine.web.api import Api
 from engine.web.candidate import Candidates
 from engine.web.connections import Connection
@@ -196,7 +196,8 @@ class Listening:
         """
         settings = web.settings
         self._socket = _opened(settings.host, settings.port)
-        connection = partial(Connection, settings.limits, networks(settings.proxies), web.guard.lines)
+        proxies = networks(settings.proxies)
+        connection = partial(Connection, settings.limits, proxies, web.guard.lines)
         config = uvicorn.Config(
             web.application,
             log_config=None,
@@ -205,8 +206,8 @@ class Listening:
             ws_max_size=1_000_000,
             http=connection,  # type: ignore[arg-type]  # what makes one is as good as its class
             # Who asks is who connects, whatever a header says, unless that is a proxy of ours.
-            proxy_headers=bool(settings.proxies),
-            forwarded_allow_ips=list(settings.proxies),
+            proxy_headers=bool(proxies),
+            forwarded_allow_ips=both_ways(proxies),
             lifespan="on",
             timeout_graceful_shutdown=_DRAIN_S,
         )

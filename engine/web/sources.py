@@ -59,7 +59,8 @@ class JournalSource:
         self.failure: str | None = None
         self._backlog = deque(self._before(backlog))
         self.old = len(self._backlog)
-        self._has_begun = bool(self._backlog)
+        self._has_begun = bool(day_files(folder, archived=False))
+        """Whether there was a day to follow; those that are archived are read once and may be all that there is."""
         self._follower = Follower(folder, after_seq=self._backlog[-1].seq if self._backlog else None)
 
     def take(self, most: int) -> Sequence[Event]:
@@ -73,6 +74,7 @@ class JournalSource:
             taken.extend(islice(self._follower.news(), most))
         except JournalError as error:
             self._report(error)
+            self.failure = None  # it was read
         except OSError as error:
             if self.failure is None:  # once, however often it is tried again
                 _log.warning("the journal cannot be read: %s", error)

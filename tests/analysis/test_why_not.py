@@ -7,7 +7,6 @@ from random import Random
 from typing import Any
 
 import pytest
-import z3
 
 from engine.analysis.request import RequestError
 from engine.analysis.why_not.ask import WhyNot, why_not
@@ -213,14 +212,6 @@ def test_what_takes_too_long_is_said_and_is_not_none(prod: Book) -> None:
     found = why_not(prod, "routing", facts, wish, timeout_s=0.0)
     assert (found.facts, found.parameters) == (None, None)
     assert found.undecided == ("facts", "parameters")
-
-
-@pytest.mark.parametrize("solver", [z3.Solver, z3.Optimize])
-def test_an_interrupt_is_not_swallowed(prod: Book, monkeypatch: pytest.MonkeyPatch, solver: type) -> None:
-    monkeypatch.setattr(solver, "check", lambda *_: z3.unknown)
-    monkeypatch.setattr(solver, "reason_unknown", lambda *_: "interrupted from keyboard")
-    with pytest.raises(KeyboardInterrupt):
-        ask(prod, "route=maker", telemetry={"fallback_ratio": 0.55})
 
 
 def test_an_edit_of_one_parameter_loads_and_decides_so(prod: Book) -> None:

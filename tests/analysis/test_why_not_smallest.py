@@ -4,7 +4,7 @@ and in numbers that people read. What brute force finds on a grid is never small
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -12,7 +12,9 @@ import z3
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from engine.analysis.proofs.asking import Budget
 from engine.analysis.why_not.ask import WhyNot, why_not
+from engine.analysis.why_not.nearest import _left_ms
 from engine.analysis.why_not.rounding import Begun, least, pulled_back
 from engine.analysis.why_not.wish import read_wish
 from engine.book import Book
@@ -60,6 +62,24 @@ def changed(found: WhyNot) -> dict[str, Any]:
 def test_a_strict_bound_is_passed_by_as_little_as_reads_well(rule: str, now: float, after: float) -> None:
     found = ask(f"  - {{id: a, when: {rule}}}\n", x=now)
     assert (changed(found), found.undecided) == ({"x": after}, ())
+
+
+@pytest.mark.parametrize(
+    ("rules", "facts", "after"),
+    [
+        ("x > <5> and y > <-3>", {"x": 6.0, "y": 0.0}, {"y": -3.0}),  # 3 of 20, against 1 of 6
+        ("x > <5> and y > <-3>", {"x": 5.5, "y": 0.0}, {"x": 5.0}),  # 0.5 of 5.5, against 3 of 20
+        ("x > <5> and y > <-3>", {"x": 6.0}, {"y": -3.0}),
+        ("x > <5> and y > <0>", {"x": 5.001}, {"y": 0.0}),
+        ("x > <5> and f", {"x": 5.001, "f": True}, {"f": False}),
+        ("x > <5> and f", {"x": 5.001}, {"f": False}),
+    ],
+    ids=["of 0", "of 0, further", "missing", "missing, given where it begins", "a flag", "a flag that is missing"],
+)
+def test_what_has_nothing_to_be_relative_to_costs_a_share_of_its_range_and_a_flag_nothing(
+    rules: str, facts: dict[str, Value], after: dict[str, Value]
+) -> None:
+    assert changed(ask(f"  - {{id: a, when: {rules}}}\n", "", VETO, **facts)) == after
 
 
 def test_what_is_changed_twice_is_the_smallest_of_both() -> None:
@@ -289,3 +309,22 @@ def test_no_change_of_one_fact_is_smaller(rules: str, most: float, facts: dict[s
         way, size = abs(value - now) * 1.1, abs(value) * 1.1
         allowed = max(min(way, size) * 1e-3, max(way, size) * 1e-6, 0.0 if now else 2.1e-8) if name != "n" else 0.0
         assert abs(value - now) <= min(costs) * scale + allowed
+
+
+@pytest.mark.parametrize("given_up", range(12))
+def test_an_answer_that_one_question_was_missing_for_is_as_small_or_says_so(
+    given_up: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = "  - {id: a, when: x * y < <12>}\n  - {id: b, when: x > <6>}\n  - {id: c, when: y > <6>}\n"
+    smallest = changed(ask(rules, x=1.0, y=1.0))
+    asked = 0
+
+    def left(budget: Budget, plain: Callable[[Budget], int] = _left_ms) -> int:
+        nonlocal asked
+        asked += 1
+        return plain(Budget(0.0) if asked == given_up + 1 else budget)
+
+    monkeypatch.setattr("engine.analysis.why_not.nearest._left_ms", left)
+    found = ask(rules, x=1.0, y=1.0)
+    assert asked > given_up
+    assert changed(found) == smallest or "facts" in found.undecided

@@ -11,11 +11,14 @@ import pytest
 import z3
 
 from engine.analysis.diff.behaviour import behaviour
-from engine.analysis.proofs.asking import Asker
+from engine.analysis.diff.extent import extent
+from engine.analysis.proofs.asking import Asker, Budget
 from engine.analysis.proofs.prove import prove
 from engine.analysis.why_not.ask import why_not
+from engine.analysis.why_not.nearest import Nearest
 from engine.analysis.why_not.wish import read_wish
 from engine.backends.solver import turns
+from engine.backends.solver.terms import Truth
 from engine.backends.solver.turns import StoppedError, turn
 from engine.book import Book
 from engine.language.load import Files
@@ -56,11 +59,23 @@ def test_whoever_uses_the_solver_has_the_turn(ask: Callable[[], None], monkeypat
     assert not turns.is_mine()
 
 
-def hard() -> Asker:
-    """A question that takes minutes: forty numbers, all different, of thirty-eight."""
+def too_many() -> list[z3.BoolRef]:
+    """What takes minutes to decide: forty numbers, all different, of thirty-eight."""
     numbers = [z3.Int(f"hole {number}") for number in range(40)]
-    within = [z3.And(number > 0, number < 39) for number in numbers]
-    return Asker([z3.Distinct(*numbers), *within], 600.0)
+    return [z3.Distinct(*numbers), *(z3.And(number > 0, number < 39) for number in numbers)]
+
+
+def hard() -> Asker:
+    """One that is asked for minutes."""
+    return Asker(too_many(), 600.0)
+
+
+def nearest(holds: list[z3.BoolRef]) -> Nearest[None]:
+    """A search for a change where as much holds."""
+    book = Book(rulebook_of(DOCUMENTS), "interpreter")
+    wish = read_wish(book.policy("p"), "open=true")
+    is_open = z3.Bool("open")
+    return Nearest([], holds, wish, Truth(is_open, z3.Not(is_open)), lambda _: None, Budget(600.0))
 
 
 class _Long:
@@ -82,7 +97,7 @@ def _asks_again() -> None:
 
 
 def test_what_is_being_asked_and_what_waits_for_it_ends_at_once_and_who_comes_later_is_answered() -> None:
-    long, answer = _Long(), prover_answer()
+    long, answer = _Long(), prover_answer(is_wanted=False)
     with ThreadPoolExecutor(2) as pool:
         asked = pool.submit(long.ask)
         assert long.began.wait(30)
@@ -94,13 +109,20 @@ def test_what_is_being_asked_and_what_waits_for_it_ends_at_once_and_who_comes_la
     _asks_again()
 
 
-def prover_answer() -> Callable[[], int]:
+def prover_answer(*, is_wanted: bool) -> Callable[[], int]:
     """Asks what a reload asks, and says how many invariants nobody knows of."""
     rulebook = rulebook_of(DOCUMENTS)
     files = Files({name: Source.of(name, text) for name, text in DOCUMENTS.items()}, ())
-    ask = prover(files, 10.0, None)
+    ask = prover(files, 10.0, None, is_wanted=lambda: is_wanted)
     assert ask is not None
     return lambda: ask(rulebook).unknown
+
+
+def test_what_was_stopped_for_somebody_else_is_asked_again() -> None:
+    goes_on, ends = prover_answer(is_wanted=True), prover_answer(is_wanted=False)
+    turns.stop()
+    assert goes_on() == 0
+    assert ends() == 1
 
 
 def test_a_mark_from_before_a_stop_gets_no_turn() -> None:
@@ -133,14 +155,22 @@ def test_an_interrupt_from_the_keyboard_is_not_taken_by_a_question_of_another_th
     assert seen == [signal.SIGINT] * 20
 
 
-def test_an_interrupt_from_the_keyboard_ends_a_question_of_the_main_thread() -> None:
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda: hard().model(z3.Bool("whatever")),
+        lambda: extent(too_many(), True, z3.Real("x"), 600.0),
+        lambda: nearest(too_many()).search(),
+    ],
+    ids=["proofs", "ranges", "why not"],
+)
+def test_an_interrupt_from_the_keyboard_ends_a_question_of_the_main_thread(ask: Callable[[], object]) -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     press = threading.Thread(target=signal.raise_signal, args=(signal.SIGINT,))
 
     def pressed() -> None:
-        asker = hard()
         press.start()
-        asker.model(z3.Bool("whatever"))
+        ask()
 
     with pytest.raises(KeyboardInterrupt), turn():
         pressed()

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 
+from engine.analysis.cross_check import CrossCheck
+from engine.analysis.report import describe_cross_check
 from engine.backends.durable import express as expressing
 from engine.backends.durable.engine import engine_name
-from tests.cli.harness import sluice
+from tests.cli.harness import HOME, sluice
 
 CHECK = ("check", "--no-prove", "--cross-check")
 
@@ -36,6 +40,19 @@ def test_a_set_that_cannot_be_run_is_a_note_that_says_why() -> None:
     assert found["cross_check"]["inexpressible"] == ["offset"]
     assert found["cross_check"]["disagreements"] == 0
     assert json.loads(sluice("check", "--no-prove", "--json").output)["cross_check"] is None
+
+
+def test_where_no_profile_loads_nothing_was_compared_and_nothing_agrees(tmp_path: Path) -> None:
+    home = Path(shutil.copytree(HOME, tmp_path / "home"))
+    (home / "rules/gates.yaml").write_text("ruleset: [", encoding="utf-8")
+    result = sluice(*CHECK, "live", cwd=home, columns=160)
+    assert result.exit_code == 1
+    assert result.output.splitlines()[-1] == f"{engine_name()}: nothing was compared, since live does not load"
+
+
+def test_where_the_engine_can_run_no_rule_set_the_last_line_says_so() -> None:
+    crossed = CrossCheck("other 1.0", 0, 0, 0, ("offset",), 0, ())
+    assert describe_cross_check(crossed) == "other 1.0: nothing was compared, since it cannot run offset"
 
 
 @pytest.mark.usefixtures("broken")

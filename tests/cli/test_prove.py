@@ -73,8 +73,29 @@ def test_what_does_not_hold_is_shown_with_an_input_that_breaks_it(broken: Path, 
     assert result.exit_code == 1
     assert "  refuted    maker_implies_good  policies/routing.yaml:8" in result.output
     assert '{"now": 1700000000.0, "intent": {"maker_requested": true}}' in " ".join(result.output.split())
-    assert "\nmaker: no veto; tier ok" in result.output
+    assert "    decided  tier ok, route maker" in result.output
+    assert "route.maker" in result.output.partition("    fired    ")[2]
+    assert "maker: no veto; tier ok" not in result.output
     assert max(len(line) for line in result.output.splitlines()) <= columns
+
+
+@pytest.mark.parametrize("columns", [80, 160])
+def test_the_whole_decisions_on_a_witness_are_shown_where_they_are_wanted(broken: Path, columns: int) -> None:
+    lines = sluice("prove", "live", "--trace", cwd=broken, columns=columns).output.splitlines()
+    shown = lines[lines.index("    decided  tier ok, route maker") :]
+    assert any(line.startswith("    maker: no veto; tier ok") for line in shown)
+    assert "    rules that matched" in shown
+    assert max(len(line) for line in lines) <= columns
+
+
+@pytest.mark.parametrize("command", ["prove", "check"])
+def test_what_reaches_a_rule_that_says_nothing_does_is_shown(home: Path, command: str) -> None:
+    edit(home / "rules/tier.yaml", "    why: maker orders end as taker\n", "    expect: unreachable\n    why: never\n")
+    said = " ".join(sluice(command, "live", cwd=home).output.split())
+    assert "`tier.bad` says `expect: unreachable`, and some input reaches it" in said
+    found = re.search(r"help: for example ([^:]*), nothing else: take `expect` away", said)
+    assert found is not None
+    assert re.fullmatch(r"sample_count [\d.]+, fallback_ratio [\d.]+", found[1])
 
 
 def test_a_witness_as_json_is_decided_as_it_says(broken: Path) -> None:

@@ -143,6 +143,15 @@ def test_a_label_value_that_is_waited_for_is_there_before_it_happens(tmp_path: P
     for expression in expressions().values():
         for name, label, value in re.findall(r'increase\((\w+)\{(\w+)="(\w+)"\}\[\w+\]\) > 0', expression):
             assert f'{name}{{{label}="{value}"}} 0.0' in text
+        for name in re.findall(r"increase\((\w+)\[\w+\]\) > 0", expression):
+            assert f"\n{name} 0.0" in text
+
+
+def test_an_alert_on_what_is_counted_looks_at_what_was_added() -> None:
+    """A counter stands at what it has until a restart, and an alert on that would never end."""
+    for name, expression in expressions().items():
+        if name.startswith("Sluice"):
+            assert not re.search(r"_total(\{[^}]*\})? *[<>=]", expression), name
 
 
 @pytest.mark.slow  # not among what has to be there for the others

@@ -51,7 +51,7 @@ def test_the_page_is_what_diff_finds(tmp_path: Path) -> None:
 
 def test_every_difference_is_meant_and_every_entry_is_used() -> None:
     text = PATH.read_text(encoding="utf-8")
-    found = re.search(r"^(\d+) transitions of \d+ decisions, (\d+) of them meant\.$", text, re.MULTILINE)
+    found = re.search(r"^(\d+) transitions of \d+ decisions, (\d+) of them expected\.$", text, re.MULTILINE)
     assert found
     assert found[1] == found[2]
     assert "**Note:**" not in text

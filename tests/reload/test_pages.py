@@ -55,7 +55,7 @@ STATUS_80 = """\
 testnet 1398b602d8d6de8c decides
 since        2024-08-08 11:08:20 UTC (12 min ago): rollback, by Ada
 from         https://rules.example/testnet.json, bundle 6, confirmed 12 s ago
-WARNING      changes may go unnoticed: no more watches
+WARNING      changes or requests may go unnoticed: no more watches
 WARNING      a later start will not know all of this:
              `logs/reload/history.jsonl` cannot be written: no space left on
              device

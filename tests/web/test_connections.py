@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
-from collections.abc import Callable, Coroutine
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Self
 
 import pytest
@@ -28,6 +32,7 @@ class Wire:
         self.written = b""
         self.ended: str | None = None
         self.protocol: Any = None
+        self.unfetched = 0
         self._client = client
 
     def write(self, data: bytes) -> None:
@@ -38,7 +43,7 @@ class Wire:
         self.ended = self.ended or "closed"
 
     def abort(self) -> None:
-        self.ended = self.ended or "aborted"
+        self.ended = "aborted" if self.unfetched else self.ended or "aborted"
 
     def is_closing(self) -> bool:
         return self.ended is not None
@@ -48,6 +53,12 @@ class Wire:
 
     def set_protocol(self, protocol: Any) -> None:
         self.protocol = protocol
+
+    def get_protocol(self) -> Any:
+        return self.protocol
+
+    def get_write_buffer_size(self) -> int:
+        return self.unfetched
 
     def pause_reading(self) -> None: ...
 
@@ -289,6 +300,24 @@ def test_who_does_not_fetch_an_answer_is_not_waited_for_and_who_goes_on_is(world
     assert wire.ended == "aborted"
 
 
+@pytest.mark.parametrize(
+    "said",
+    [b"", GET, GET[:-2] + b"Connection: close\r\n\r\n", b"no request\r\n\r\n"],
+    ids=["nothing", "kept", "closed", "refused"],
+)
+def test_a_connection_that_is_closed_is_not_held_by_the_little_that_is_left_of_an_answer(
+    world: World, said: bytes
+) -> None:
+    connection, wire = world.connect()
+    wire.unfetched = 100
+    connection.data_received(said)
+    world.run()
+    world.loop.wait(10)
+    assert wire.ended == "closed"
+    world.loop.wait(30)
+    assert wire.ended == "aborted"
+
+
 def test_one_client_has_so_many_connections_and_others_have_theirs(world: World) -> None:
     held = [world.connect("2001:db8::1"), world.connect("2001:db8::2")]
     _, third = world.connect("2001:db8::3")
@@ -311,10 +340,20 @@ def test_a_proxy_of_ours_has_the_connections_of_many() -> None:
         assert [world.connect("10.0.0.1")[1].ended for _ in range(4)] == [None] * 4
 
 
+@pytest.mark.parametrize("proxy", ["10.0.0.1", "10.0.0.0/30", "::ffff:10.0.0.0/126"])
+def test_a_proxy_is_known_through_a_socket_of_ipv6_too(proxy: str) -> None:
+    with World(proxies=(proxy,)) as world:
+        assert [world.connect("::ffff:10.0.0.1")[1].ended for _ in range(4)] == [None] * 4
+    with World(proxies=(proxy,)) as world:
+        assert problem([world.connect("::ffff:10.0.0.9")[1] for _ in range(3)][-1]) == (429, "rate-limited")
+
+
 def test_a_web_socket_has_timers_of_its_own(world: World) -> None:
     connection, wire = world.connect()
 
     class Socket:
+        handshake_initiated = True
+
         def __init__(self, **_: Any) -> None: ...
 
         def connection_made(self, transport: Any) -> None: ...
@@ -325,6 +364,165 @@ def test_a_web_socket_has_timers_of_its_own(world: World) -> None:
     connection.data_received(GET[:-2] + b"Connection: upgrade\r\nUpgrade: websocket\r\n\r\n")
     assert isinstance(wire.protocol, Socket)
     assert world.loop.waiting == 0
+
+
+def test_a_handshake_behind_a_request_that_is_not_answered_answers_nothing(world: World) -> None:
+    connection, wire = world.connect()
+    connection.data_received(GET + GET[:-2] + HANDSHAKE)
+    assert (wire.ended, wire.written) == ("aborted", b"")
+
+
+# Sockets of this machine: what becomes of a handshake is between uvicorn, `websockets` and the loop.
+
+HANDSHAKE = (
+    b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+
+
+@asynccontextmanager
+async def serving(app: Any, limits: Limits) -> AsyncIterator[tuple[str, int]]:
+    """Serve on a port that is free; its address."""
+    opened = socket.create_server(("127.0.0.1", 0))
+    lines = Buckets(1.0, 3.0, Clock(), 10)
+    made: Any = partial(Connection, limits, (), lines)
+    config = uvicorn.Config(app, log_config=None, lifespan="off", interface="asgi3", http=made, proxy_headers=False)
+    config.load()
+    state = ServerState()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: made(config, state, {}), sock=opened)
+    try:
+        async with asyncio.timeout(20):  # what ends nothing fails, and does not hang
+            yield opened.getsockname()
+    finally:
+        server.close()
+
+
+async def told(address: tuple[str, int], said: bytes) -> bytes:
+    """Everything that is answered, to the end of the connection."""
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(said)
+    try:
+        return await reader.read()
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"Content-Length: 5\r\n",
+        b"Transfer-Encoding: chunked\r\n",
+        b"".join(b"X-%d: 1\r\n" % number for number in range(200)),
+        b"X-Long: %s\r\n" % (b"x" * 9_000),
+    ],
+    ids=["content-length", "chunked", "many", "long"],
+)
+def test_a_handshake_that_cannot_be_read_is_answered_and_not_held(header: bytes) -> None:
+    async def never(_: Any, __: Any, ___: Any) -> None:
+        pytest.fail("it was handed on")
+
+    async def run() -> bytes:
+        async with serving(never, Limits()) as address:
+            return await told(address, GET[:-2] + header + HANDSHAKE)
+
+    wire = Wire("127.0.0.1")
+    wire.written = asyncio.run(run())
+    assert problem(wire) == (400, "malformed")
+
+
+def test_who_is_neither_admitted_nor_refused_is_not_held() -> None:
+    async def silent(_: Any, receive: Any, __: Any) -> None:
+        while (await receive())["type"] != "websocket.disconnect":
+            pass
+
+    async def run() -> bytes:
+        async with serving(silent, Limits(head_within_s=0.05)) as address:
+            return await told(address, GET[:-2] + HANDSHAKE)
+
+    assert asyncio.run(run()) == b""
+
+
+def test_who_was_admitted_stays_longer_than_a_handshake_may_take() -> None:
+    async def talking(_: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        send.__self__._not_admitted()  # its time is over
+        await send({"type": "websocket.send", "text": "still here"})
+
+    async def run() -> bytes:
+        async with serving(talking, Limits()) as address:
+            return await told(address, GET[:-2] + HANDSHAKE)
+
+    assert b"still here" in asyncio.run(run())
+
+
+def test_a_web_socket_that_is_refused_is_no_defect(caplog: pytest.LogCaptureFixture) -> None:
+    async def refusing(_: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.http.response.start", "status": 401, "headers": []})
+        await send({"type": "websocket.http.response.body", "body": b"no"})
+
+    async def run() -> bytes:
+        async with serving(refusing, Limits()) as address:
+            return await told(address, GET[:-2] + HANDSHAKE)
+
+    assert asyncio.run(run()).startswith(b"HTTP/1.1 401")
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+@pytest.mark.parametrize("closes", [False, True], ids=["goes on sending", "closes with a little left"])
+def test_a_web_socket_that_does_not_fetch_what_it_is_sent_is_not_held(closes: bool) -> None:
+    async def run() -> None:
+        ended = asyncio.Event()
+
+        async def telling(_: Any, receive: Any, send: Any) -> None:
+            await receive()
+            await send({"type": "websocket.accept"})
+            protocol = send.__self__
+
+            def losing(exc: Exception | None) -> None:
+                type(protocol).connection_lost(protocol, exc)
+                ended.set()
+
+            protocol.connection_lost = losing
+            while not (closes and protocol.transport.get_write_buffer_size()):
+                await send({"type": "websocket.send", "bytes": b"x" * (1_000 if closes else 200_000)})
+
+        async with serving(telling, Limits(answer_within_s=0.1)) as address:
+            sock = socket.socket()
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(sock, address)
+            await asyncio.get_running_loop().sock_sendall(sock, GET[:-2] + HANDSHAKE)
+            await ended.wait()
+            sock.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("head", [GET[:9], GET[:-2] + b"X-Half: "], ids=["a line", "a header"])
+def test_a_request_is_not_told_off_for_the_bytes_of_the_one_before(head: bytes) -> None:
+    with World(Limits(head_bytes=500, request_bytes=2_000)) as world:
+        connection, wire = world.connect()
+        connection.data_received(POST % 1_000 + b"x" * 1_000 + head)
+        assert wire.ended is None
+        world.run()
+        assert wire.ended is None
+        connection.data_received(b"x" * 501)
+        assert wire.ended is not None
+
+
+def test_nor_is_one_whose_predecessor_ends_in_the_same_bytes() -> None:
+    with World(Limits(head_bytes=500, request_bytes=2_000)) as world:
+        connection, wire = world.connect()
+        connection.data_received(POST % 1_000)
+        connection.data_received(b"x" * 1_000 + GET[:9])
+        assert wire.ended is None
+        world.run()
+        connection.data_received(GET[9:])
+        world.run()
+        assert world.asked == ["/v1/decide", "/livez"]
 
 
 def test_what_a_client_does_wrong_is_logged_but_not_as_often_as_it_likes(

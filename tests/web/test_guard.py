@@ -198,6 +198,15 @@ def test_who_guesses_has_to_wait_even_with_the_right_one_and_others_need_not(tmp
         assert client.get("/metrics", headers=BEARER).status_code == 200
 
 
+def test_on_this_machine_one_program_that_guesses_does_not_keep_the_others_out(tmp_path: Path) -> None:
+    web = a_web(tmp_path, clock=Clock(), limits=Limits(failures_per_s=0.1, failures_burst=3), inbox=Inbox())
+    with asking(web) as client:
+        wrong = {"Authorization": "Bearer wrong"}
+        answers = [client.post("/v1/intents", json=INTENT, headers=wrong).status_code for _ in range(4)]
+        assert answers == [401, 401, 401, 429]
+        assert client.post("/v1/intents", json=INTENT, headers=BEARER).status_code == 202
+
+
 def test_a_client_that_asks_too_often_has_to_wait(tmp_path: Path) -> None:
     clock = Clock()
     web = a_web(tmp_path, clock=clock, limits=Limits(requests_per_s=1, requests_burst=2))
@@ -233,6 +242,30 @@ def test_a_browser_is_shown_where_to_log_in_and_then_may_read(tmp_path: Path) ->
         assert client.get("/v1/health").status_code == 401
 
 
+@pytest.mark.parametrize(
+    ("asked", "shown"),
+    [
+        ("/decisions?route=taker&symbol=A%2FB", "/decisions?route=taker&symbol=A%2FB"),
+        ("/rules/set/quality", "/rules/set/quality"),
+        ("/", "/"),
+    ],
+)
+def test_what_was_asked_for_is_shown_after_the_login(tmp_path: Path, asked: str, shown: str) -> None:
+    with asking(a_web(tmp_path, a_session(), access=OFF_LOOPBACK)) as client:
+        sent = client.get(asked, headers={"Accept": "text/html"})
+        entered = client.post(sent.headers["location"], data={"token": TOKEN})
+        assert (entered.status_code, entered.headers["location"]) == (303, shown)
+
+
+@pytest.mark.parametrize(
+    "elsewhere", ["//evil.example", "/\\evil.example", "https://evil.example", "evil", "/a b", "", "/\n"]
+)
+def test_a_login_leads_to_no_other_server(tmp_path: Path, elsewhere: str) -> None:
+    with asking(a_web(tmp_path, a_session(), access=OFF_LOOPBACK)) as client:
+        entered = client.post("/login", params={"next": elsewhere}, data={"token": TOKEN})
+        assert (entered.status_code, entered.headers["location"]) == (303, "/")
+
+
 def test_a_session_never_writes(tmp_path: Path) -> None:
     inbox = Inbox()
     with asking(a_web(tmp_path, access=OFF_LOOPBACK, inbox=inbox)) as client:
@@ -261,10 +294,30 @@ def test_a_wrong_token_and_a_login_from_another_site_give_no_session(tmp_path: P
         assert client.get("/metrics").status_code == 401
 
 
-@pytest.mark.parametrize("cookie", [f"{COOKIE}=guess", COOKIE, "=;=;", "a" * 4000, f'{COOKIE}="', "\xff\xfe"])
+@pytest.mark.parametrize(
+    "cookie", [f"{COOKIE}=guess", COOKIE, "=;=;", "a" * 4000, f'{COOKIE}="', "\xff\xfe", f"x{COOKIE}={{}}"]
+)
 def test_a_cookie_of_somebody_elses_making_is_no_session(tmp_path: Path, cookie: str) -> None:
     with asking(a_web(tmp_path, access=OFF_LOOPBACK)) as client:
         assert client.get("/metrics", headers={"Cookie": cookie.encode("latin-1")}).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "other", ['a=b; {"x"}=1', "x:y=1", 'a="b; c d=1', "a=\xe9b", "=;;", "a", f"not_{COOKIE}=1", f"a={COOKIE}=1"]
+)
+def test_a_session_is_found_whatever_other_cookies_there_are(tmp_path: Path, other: str) -> None:
+    web = a_web(tmp_path, access=OFF_LOOPBACK)
+    with asking(web) as client:
+        own = f"{COOKIE}={web.guard.sessions.begin()}"
+        for cookie in (f"{other}; {own}", f"{own};{other}"):
+            assert client.get("/metrics", headers={"Cookie": cookie.encode("latin-1")}).status_code == 200
+
+
+@pytest.mark.parametrize("form", [b"&" * 10, b"a=1&" * 20 + b"token=" + TOKEN.encode()])
+def test_a_form_with_more_than_a_token_is_no_login(tmp_path: Path, form: bytes) -> None:
+    with asking(a_web(tmp_path)) as client:
+        answer = client.post("/login", content=form)
+        assert (answer.status_code, problem(answer)) == (400, "malformed")
 
 
 def test_other_methods_of_the_login_are_not_allowed(tmp_path: Path) -> None:
@@ -349,6 +402,22 @@ def test_a_web_socket_ends_with_the_session_that_opened_it(tmp_path: Path) -> No
     assert heard == ["connect", *["receive"] * 3, "disconnect"]
 
 
+def test_a_page_that_does_not_know_yet_that_its_web_socket_has_ended_is_heard_no_longer(tmp_path: Path) -> None:
+    web = a_web(tmp_path, access=OFF_LOOPBACK)
+
+    held = web.guard.sessions.begin()
+
+    async def page(_: Any, receive: Any, send: Any) -> None:
+        web.guard.sessions.end(held)
+        while (await receive())["type"] != "websocket.disconnect":
+            pass
+        await send({"type": "websocket.send", "text": "late"})
+
+    web.guard.app = page
+    sent = talk(web, ["hello"], cookie=f"{COOKIE}={held}")
+    assert [message["type"] for message in sent] == ["websocket.close"]
+
+
 def test_a_web_socket_passes_the_same_gate(tmp_path: Path) -> None:
     passed, refused = "1000", "1008"  # where no page is mounted, the application itself closes with 1000
     local, away = a_web(tmp_path), a_web(tmp_path, access=OFF_LOOPBACK)
@@ -416,6 +485,55 @@ def test_a_log_is_not_filled_by_who_wants_it_to_be(tmp_path: Path, caplog: pytes
         other.get("/v1/nothing")
         client.post("/v1/intents", json=INTENT, headers=BEARER)  # what is done is always said
         assert len(caplog.records) == 5
+
+
+@pytest.mark.parametrize("path", ["/page", "/v1/health"])
+def test_whatever_fails_is_a_defect_and_fills_no_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """Behind the gate, and in the API."""
+
+    async def broken(scope: Any, receive: Any, send: Any) -> None:
+        if path == "/v1/health":
+            await web.app(scope, receive, send)
+        raise RuntimeError("a secret of the server")
+
+    def failing(_: object) -> None:
+        raise RuntimeError("a secret of the server")
+
+    web = a_web(tmp_path, limits=Limits(lines_per_s=1, lines_burst=3))
+    web.guard.app = broken
+    monkeypatch.setattr(type(web.live), "health", property(failing))
+    with caplog.at_level(logging.INFO), asking(web) as client:
+        for _ in range(10):
+            answer = client.get(path)
+            assert (answer.status_code, problem(answer)) == (500, "defect")
+            assert answer.headers["x-frame-options"] == "DENY"
+            assert "secret" not in answer.text
+    told = [record for record in caplog.records if record.exc_info]
+    assert len(told) == len([record for record in caplog.records if record.name.startswith("engine")]) == 3
+    assert {vars(record)["status"] for record in told} == {500}
+
+
+def test_what_fails_in_the_middle_of_an_answer_is_logged_as_what_it_was(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sent: list[str] = []
+
+    async def broken(_: Any, __: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise RuntimeError("half of it")
+
+    async def sending(message: Any) -> None:
+        sent.append(message["type"])
+
+    web = a_web(tmp_path)
+    web.guard.app = broken
+    scope = {"type": "http", "method": "GET", "path": "/page", "headers": [(b"host", b"localhost")]}
+    asyncio.run(web.guard(scope, sending, sending))  # type: ignore[arg-type]  # nothing is received
+    assert sent == ["http.response.start"]
+    (record,) = [record for record in caplog.records if record.name == "engine.web.guard"]
+    assert (vars(record)["status"], "half of it" in caplog.text) == (500, True)
 
 
 def test_a_line_of_the_log_says_which_intent_it_was(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

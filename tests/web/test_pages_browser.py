@@ -181,6 +181,43 @@ def test_what_was_typed_outlives_a_load_and_nobody_s_change_is_overwritten_unsee
     assert page.evaluate("Object.keys(sessionStorage).filter((key) => key.startsWith('sluice'))") == []
 
 
+def test_what_is_shown_is_saved_though_the_server_was_not_told_of_it_and_nothing_where_the_browser_is_silent(
+    seen: Watched, session: Serving
+) -> None:
+    page = seen.go("/rules/edit?file=rules/regime.yaml")
+    file = session.home / "rules" / "regime.yaml"
+    before = file.read_text()
+    expect(page.locator("#editor-findings")).to_contain_text("nothing to say")
+    expect(page.get_by_role("textbox", name="rules/regime.yaml")).to_be_visible()
+    try:
+        page.evaluate("getElement(document.querySelector('.nicegui-codemirror').id.slice(1)).emitting = false")
+        _type(page, "# shown\n")
+        _save(page, TOKEN, "Saved.")
+        assert file.read_text() == f"# shown\n{before}"
+        side = "getElement(document.querySelector('.editor > div[hidden]').id.slice(1))"
+        page.evaluate(f"() => {{ {side}.held = () => new Promise(() => {{}}); }}")  # what it gives is not called
+        _type(page, "# typed\n")
+        _save(page, TOKEN, "Not saved: the browser does not say what it shows")
+        assert file.read_text() == f"# shown\n{before}"
+    finally:
+        file.write_text(before)
+
+
+def test_what_is_typed_after_the_file_was_taken_from_disk_is_told_in_order(seen: Watched, session: Serving) -> None:
+    page = seen.go("/rules/edit?file=rules/regime.yaml")
+    file = session.home / "rules" / "regime.yaml"
+    before = file.read_text()
+    expect(page.locator("#editor-findings")).to_contain_text("nothing to say")
+    try:
+        file.write_text(f"# theirs\n{before}")
+        expect(page.locator(".cm-line").first).to_have_text("# theirs")
+        _type(page, "nonsense: 1\n")
+        expect(page.locator(".found-error")).to_have_text("nonsense: 1")
+        expect(page.locator("#editor-findings")).to_contain_text("rules/regime.yaml:1")
+    finally:
+        file.write_text(before)
+
+
 def _save(page: Page, token: str, said: str) -> None:
     page.get_by_label("Token").fill(token)
     page.get_by_role("button", name="Save").click()
@@ -209,13 +246,14 @@ def test_the_playground_decides_as_facts_move(seen: Watched) -> None:
     group = page.locator("details.card", has_text="telemetry").first
     group.locator("summary").click()
     before = played.text_content()
-    slider = group.get_by_role("slider", name="maker_fill_ratio").locator("[tabindex='0']")
+    slider = group.get_by_role("slider", name="maker_fill_ratio")
     slider.focus()
+    expect(slider).to_be_focused()
     for _ in range(10):
         page.keyboard.press("ArrowRight")
     until(lambda: played.text_content() != before, "another trace")
     expect(step).not_to_have_attribute("open", "")
-    group.get_by_role("switch", name="known").click()
+    group.get_by_role("switch", name="telemetry known").click()
     expect(page.locator("#played-steps")).to_contain_text("telemetry.maker_fill_ratio ∅ absent")
 
 
@@ -262,6 +300,18 @@ def test_every_page_opens_wide_and_narrow_light_and_dark(seen: Watched) -> None:
         page.emulate_media(color_scheme="light", reduced_motion="no-preference")
 
 
+@pytest.mark.parametrize("path", ["/nosuch", "/decisions/zz", f"/decisions/{'0' * 24}"])
+def test_what_is_not_there_is_404_on_a_page_with_the_menu(browser: Browser, session: Serving, path: str) -> None:
+    page = browser.new_page()
+    answer = page.goto(f"{session.url}{path}")
+    assert answer is not None
+    assert answer.status == 404
+    expect(page.get_by_role("alert")).to_be_visible()
+    page.get_by_role("link", name="Health").first.click()
+    expect(page.locator("#health-rows")).to_be_visible()
+    page.close()
+
+
 def test_a_keyboard_reaches_everything(seen: Watched) -> None:
     page = seen.go("/decisions")
     page.locator("#feed a").first.wait_for()
@@ -291,13 +341,14 @@ def test_off_loopback_a_browser_is_asked_for_the_token(browser: Browser, tmp_pat
         context = browser.new_context()
         page = context.new_page()
         page.goto(f"{url}/decisions")
-        assert page.url == f"{url}/login"
+        assert page.url == f"{url}/login?next=/decisions"
         page.get_by_label("Token").fill("wrong-token-wrong-token")
         page.get_by_role("button", name="Log in").click()
         expect(page.get_by_role("alert")).to_have_text("That is not the token.")
         page.get_by_label("Token").fill(TOKEN)
         page.get_by_role("button", name="Log in").click()
-        expect(page.locator("#health-rows tbody tr").first).to_be_visible()
+        expect(page.get_by_role("heading", name="Decisions")).to_be_visible()
+        assert page.url == f"{url}/decisions"
         assert TOKEN not in page.content()
         page.get_by_role("button", name="Log out").click()
         expect(page.get_by_label("Token")).to_be_visible()
@@ -309,5 +360,6 @@ def test_off_loopback_a_browser_is_asked_for_the_token(browser: Browser, tmp_pat
         expect(page.get_by_text("the server does not answer")).to_have_count(0)
     expect(page.get_by_text("the server does not answer")).to_be_visible()
     expect(page.locator("#fresh-state")).to_be_hidden()
+    expect(page.locator("#fresh-details")).to_be_hidden()
     assert unreadable(page) == []
     context.close()

@@ -19,10 +19,10 @@ from engine.reload.status import Attempt, Status, write_status
 from engine.routing.evidence.rulebooks import Rulebooks
 from engine.web.proving import counted, prove
 from engine.web.reloads import Reloads
-from engine.web.server import Web
+from engine.web.server import Listening, Web
 from tests.cli.harness import HOME
 from tests.routing.written import Written, shipped, started
-from tests.web.world import ListedSource, a_session, a_web
+from tests.web.world import BEARER, ListedSource, a_session, a_web
 
 
 def another(tmp_path: Path) -> tuple[Path, Book]:
@@ -85,6 +85,32 @@ def test_events_are_followed_as_long_as_it_lives(tmp_path: Path) -> None:
     web = a_web(tmp_path, source=source)
     source.events.extend(a_session())
     assert living(web, lambda: web.live.health is not None)
+
+
+@pytest.mark.parametrize(("peer", "asks"), [("::ffff:127.0.0.1", "10.0.0.7"), ("::ffff:127.0.0.2", "::ffff:127.0.0.2")])
+def test_the_word_of_a_proxy_is_taken_through_a_socket_of_ipv6_too(tmp_path: Path, peer: str, asks: str) -> None:
+    seen: list[str] = []
+
+    async def page(scope: Any, _: Any, __: Any) -> None:
+        seen.append(scope["client"][0])
+
+    web = a_web(tmp_path)
+    web.guard.app = page
+    web.settings = replace(web.settings, port=0, proxies=("127.0.0.1",))
+    listening = Listening(web)
+    listening._socket.close()
+    config = listening._server.config
+    config.load()
+    headers = {"Host": "localhost", "X-Forwarded-For": "10.0.0.7", **BEARER}
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/page",
+        "client": (peer, 1),
+        "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
+    }
+    asyncio.run(config.loaded_app(scope, None, None))
+    assert seen == [asks]
 
 
 def proved(book: Book, home: Path) -> Any:

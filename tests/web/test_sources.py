@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 from pathlib import Path
 
 import pytest
 
-from engine.journal.folder import DAY_MS
+from engine.journal.folder import ARCHIVE, DAY_MS
 from engine.web.sources import HandedSource, JournalSource
 from tests.journal.samples import DAY, at, probe, received, written
 from tests.web.world import Clock, a_session, write
@@ -132,6 +133,43 @@ def test_a_broken_line_is_named_and_lines_before_are_counted_for_nothing_else(
     assert everything(source) == []
     assert source.bad_lines == 2
     assert [f"{path.name}:{line}:" in caplog.text for line in (3, 4, 5, 6)] == [False, True, True, False]
+
+
+def test_a_journal_of_archived_days_alone_is_not_gone(tmp_path: Path) -> None:
+    write(tmp_path, a_session())
+    (path,) = tmp_path.glob("*.jsonl")
+    (tmp_path / ARCHIVE).mkdir()
+    with gzip.open(tmp_path / ARCHIVE / f"{path.name}.gz", "wb") as packed:
+        packed.write(path.read_bytes())
+    path.unlink()
+    source = JournalSource(tmp_path)
+    assert everything(source) == [event.seq for event in a_session()]
+    assert source.failure is None
+
+
+def test_a_journal_whose_files_go_is_gone_whether_events_were_taken_or_not(tmp_path: Path) -> None:
+    write(tmp_path, a_session())
+    source = JournalSource(tmp_path, backlog=0)
+    (path,) = tmp_path.glob("*.jsonl")
+    path.unlink()
+    assert everything(source) == []
+    assert source.failure == "its files are gone"
+
+
+def test_a_line_that_says_no_event_was_read_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, a_session())
+    source = JournalSource(tmp_path, backlog=0)
+    (path,) = tmp_path.glob("*.jsonl")
+    with path.open("ab") as stream:
+        stream.write(b"{}\n")
+
+    def broken(*_: object, **__: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", broken)
+        assert (everything(source), source.failure) == ([], "input/output error")
+    assert (everything(source), source.failure, source.bad_lines) == ([], None, 1)
 
 
 def test_a_journal_that_cannot_be_read_says_so_until_it_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,7 +45,7 @@ def _decisions(diff: Diff, found: Behaviour) -> Iterator[str]:
             lines += [_labelled(label, texts) for label, texts in where(each)]
         lines += [f"through: {text}" for text in through(each)]
         if each.expected is not None:
-            lines.append(f"meant: {each.expected.why}")
+            lines.append(f"expected: {each.expected.why}")
         if found.history is not None:
             lines.append(f"seen: {weight_text(each)}")
         span = _responsible(diff, each)

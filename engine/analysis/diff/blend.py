@@ -26,7 +26,7 @@ from engine.language.model import Effect, Group, Policy, Rule, Step, expressions
 from engine.language.printer import print_condition, print_expression, print_value
 from engine.language.rulebook import Rulebook
 from engine.language.soundness import parameters_of
-from engine.language.types import ChoiceType, Value
+from engine.language.types import ChoiceType, NumberType, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +143,7 @@ class _Blender:
                 first, second = values_a[name], values_b[name]
                 term = constant(first, types_a[name].type)
                 if first != second:
-                    change = Change("parameter", name, print_value(first, None), print_value(second, None))
-                    bit = self.switch(change, step.ruleset)
+                    bit = self.switch(self._parameter(name, first, second), step.ruleset)
                     term = _either(bit, constant(second, types_b[name].type), term)
                 found[name] = term
         return found
@@ -197,8 +196,14 @@ class _Blender:
         return found
 
     def _limit(self, name: str, a: float | None, b: float | None) -> z3.BoolRef:
-        texts = ("" if value is None else print_value(value, None) for value in (a, b))
-        return self.switch(Change("parameter", name, *texts))
+        return self.switch(self._parameter(name, a, b))
+
+    def _parameter(self, name: str, a: Value | None, b: Value | None) -> Change:
+        """The change of a value; None where a side has none."""
+        text_a, text_b = ("" if value is None else print_value(value, None) for value in (a, b))
+        declared = [side.rulebook.declarations.get(name) for side in (self.a, self.b)]
+        units = {each.type.unit for each in declared if each is not None and isinstance(each.type, NumberType)}
+        return Change("parameter", name, text_a, text_b, a, b, units.pop() if len(units) == 1 else "")
 
     # --- rules
 

@@ -8,7 +8,9 @@ from fractions import Fraction
 import z3
 
 from engine.analysis.diff.transitions import Bound, Span
+from engine.backends.solver.asked import optimizer, solver
 from engine.backends.solver.terms import Bit, Real, lift, lift_bit
+from engine.backends.solver.turns import go_on
 
 
 def extent(domain: Iterable[z3.BoolRef], where: Bit, number: Real, timeout_s: float) -> Span | None:
@@ -21,13 +23,16 @@ def extent(domain: Iterable[z3.BoolRef], where: Bit, number: Real, timeout_s: fl
 
 
 def _end(given: list[z3.BoolRef], number: Real, timeout_s: float, *, lowest: bool) -> Bound | None:
-    optimizer = z3.Optimize()
-    optimizer.set("timeout", max(1, round(timeout_s * 1000)))
-    optimizer.add(*given)
-    goal = optimizer.minimize(lift(number)) if lowest else optimizer.maximize(lift(number))
-    if optimizer.check() != z3.sat:
+    asked = optimizer()
+    asked.set("timeout", max(1, round(timeout_s * 1000)))
+    asked.add(*given)
+    goal = asked.minimize(lift(number)) if lowest else asked.maximize(lift(number))
+    go_on()
+    result = asked.check()
+    go_on()
+    if result != z3.sat:
         return None
-    found = optimizer.lower_values(goal) if lowest else optimizer.upper_values(goal)
+    found = asked.lower_values(goal) if lowest else asked.upper_values(goal)
     infinite, value, epsilon = found  # infinity's, the number's and epsilon's factor
     if not all(z3.is_rational_value(each) or z3.is_int_value(each) for each in found) or _exact(infinite):
         return None
@@ -39,12 +44,14 @@ def _holds_beyond(
     given: list[z3.BoolRef], number: Real, bound: Bound, timeout_s: float, *, lowest: bool
 ) -> bool | None:
     """Whether there is an input beyond a bound: the optimizer's word is not taken for it."""
-    solver = z3.Solver()
-    solver.set("timeout", max(1, round(timeout_s * 1000)))
+    asked = solver()
+    asked.set("timeout", max(1, round(timeout_s * 1000)))
     term, limit = lift(number), lift(bound.value)
     beyond = term < limit if lowest else term > limit
-    solver.add(*given, beyond if bound.inclusive else z3.Or(beyond, term == limit))
-    result = solver.check()
+    asked.add(*given, beyond if bound.inclusive else z3.Or(beyond, term == limit))
+    go_on()
+    result = asked.check()
+    go_on()
     return None if result == z3.unknown else bool(result == z3.sat)
 
 

@@ -8,17 +8,22 @@ from engine.analysis.diff.changes import Change, Given, Spot, ValueChange
 from engine.analysis.diff.markdown_text import code, plain
 from engine.analysis.diff.report import Diff, headline, places, sections, summary, whys
 from engine.analysis.diff.transition_markdown import behaviour_lines
+from engine.analysis.diff.unexpected import Closing, closing, states
 
 _MOST_OPEN = 10
 """A topic with more rows is folded."""
 
 
-def markdown(diff: Diff, *, with_whys: bool = False, witnesses: bool = True) -> str:
-    """The whole diff; one line where nothing differs. `witnesses` adds an input of each transition."""
-    return "\n".join(_lines(diff, with_whys=with_whys, witnesses=witnesses)) + "\n"
+def markdown(diff: Diff, *, with_whys: bool = False, witnesses: bool = True, marked: bool = False) -> str:
+    """The whole diff; one line where nothing differs. `witnesses` adds an input of each transition.
+
+    With `marked`, and wherever a profile states what is meant, transitions that are unexpected are marked and counted.
+    """
+    marked = marked or states(diff)
+    return "\n".join(_lines(diff, with_whys=with_whys, witnesses=witnesses, marked=marked)) + "\n"
 
 
-def _lines(diff: Diff, *, with_whys: bool, witnesses: bool) -> Iterator[str]:
+def _lines(diff: Diff, *, with_whys: bool, witnesses: bool, marked: bool) -> Iterator[str]:
     yield plain(headline(diff).replace("->", "→"))
     if counts := summary(diff.structure):
         yield from ("", f"{counts}.")
@@ -31,7 +36,15 @@ def _lines(diff: Diff, *, with_whys: bool, witnesses: bool) -> Iterator[str]:
         yield from _folded(title, rows, ("", "Name", "What", *heads, "Why", "Where"))
     if diff.decided is not None:
         yield from ("", "## Behaviour", "")
-        yield from behaviour_lines(diff.decided, witnesses=witnesses)
+        yield from behaviour_lines(diff.decided, witnesses=witnesses, marked=marked)
+    if marked and (last := closing(diff)) is not None:
+        yield from ("", _closing(last))
+
+
+def _closing(last: Closing) -> str:
+    how = f" {plain(last.how)}" if last.how else ""
+    entry = f": {code(last.entry)}" if last.entry else "."
+    return f"**Note:** {plain(last.said.replace('->', '→'))}.{how}{entry if how else ''}"
 
 
 def _folded(title: str, rows: Sequence[Sequence[str]], heads: Sequence[str]) -> Iterator[str]:

@@ -13,6 +13,7 @@ from rich.text import Text
 from engine.analysis.diff.changes import Change, Given, Part, Spot, ValueChange
 from engine.analysis.diff.report import Diff, headline, named, places, sections, summary, whys
 from engine.analysis.diff.transition_pages import print_behaviour
+from engine.analysis.diff.unexpected import closing, states
 from engine.printing import print_wrapped, printable
 
 _STYLES = {
@@ -32,8 +33,12 @@ _KIND_CELLS = 8
 """The longest of the kinds."""
 
 
-def print_diff(console: Console, diff: Diff, *, with_whys: bool = False) -> None:
-    """The whole diff; one line where nothing differs."""
+def print_diff(console: Console, diff: Diff, *, with_whys: bool = False, marked: bool = False) -> None:
+    """The whole diff; one line where nothing differs.
+
+    With `marked`, and wherever a profile states what is meant, transitions that are unexpected are marked and counted.
+    """
+    marked = marked or states(diff)
     print_wrapped(console, Text(printable(headline(diff)), "bold"), hanging=2)
     if counts := summary(diff.structure):
         print_wrapped(console, Text(counts), hanging=2)
@@ -47,7 +52,10 @@ def print_diff(console: Console, diff: Diff, *, with_whys: bool = False) -> None
         for each in changes:
             _print_change(console, diff, each)
     if diff.decided is not None:
-        print_behaviour(console, diff.decided)
+        print_behaviour(console, diff.decided, marked=marked)
+    if marked and (last := closing(diff)) is not None:
+        console.print()
+        print_wrapped(console, Text(printable(last.text), "bold red"), hanging=2)
 
 
 def _print_title(console: Console, title: str) -> None:

@@ -104,7 +104,7 @@ class _Search:
     def run(self, most: int) -> Found:
         """Regions until they cover the transition, but not more than these; from where it ended, if it did."""
         bit = self.terrain.asker.named(self.wanted.bit)
-        why = ""
+        why, most_apart = "", len(self.apart) + _MOST_APART
         while not why:
             left = [bit, *(others for _, others in self.apart), *(neg(each.bit) for each in self.held)]
             found = self.terrain.model(left)
@@ -117,7 +117,7 @@ class _Search:
                 why = f"there are more than {most} regions"
             elif not self._around(found, bit):
                 self.apart.append((self.terrain.near(found), self.terrain.elsewhere(found)))
-                why = self._without_regions() if len(self.apart) == _MOST_APART else ""
+                why = self._without_regions() if len(self.apart) >= most_apart else ""
         kept = _needed(self.terrain, _alike(self.terrain, bit, self.held))
         sure, unsure = ([each for each in kept if (each.point is None) == thin] for thin in (False, True))
         first = next((each.point for each in self.held if each.point is not None), None)

@@ -110,11 +110,13 @@ def _value(kind: Type, text: str) -> bool | str:
 
 def _responsible(each: Responsible) -> dict[str, Any]:
     change = each.change
+    ends = (change.value_a, change.value_b) if change.kind == "parameter" else (change.a or None, change.b or None)
     return {
         "kind": change.kind,
         "name": change.name,
-        "a": change.a or None,
-        "b": change.b or None,
+        "a": ends[0],
+        "b": ends[1],
+        "unit": change.unit,
         "alone": each.alone or "undecided",
         "needed": each.needed or "undecided",
     }

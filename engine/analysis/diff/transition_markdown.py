@@ -10,6 +10,7 @@ from engine.analysis.diff.markdown_text import code, plain
 from engine.analysis.diff.transition_pages import (
     MOST_SHOWN,
     apart,
+    is_unexpected,
     listed,
     notes,
     open_ends,
@@ -21,19 +22,22 @@ from engine.analysis.diff.transition_pages import (
 from engine.analysis.diff.transitions import Behaviour, Transition
 
 
-def behaviour_lines(found: Behaviour, *, witnesses: bool = True) -> Iterator[str]:
-    """The lines of it, without a heading of its own. `witnesses` adds an input of each transition, folded."""
+def behaviour_lines(found: Behaviour, *, witnesses: bool = True, marked: bool = False) -> Iterator[str]:
+    """The lines of it, without a heading of its own.
+
+    `witnesses` adds an input of each transition, folded; `marked` says of each if it is unexpected.
+    """
     yield f"{plain(summary(found))}."
     for policy, decision, transitions in found.decisions():
         yield from ("", f"### {code(f'{policy}.{decision}')}")
         for transition in told(transitions):
             yield ""
-            yield from _transition(transition, witnesses=witnesses, weighed=found.history is not None)
+            yield from _transition(transition, witnesses=witnesses, weighed=found.history is not None, marked=marked)
     for line in notes(found):
         yield from ("", f"**Note:** {plain(line)}")
 
 
-def _transition(transition: Transition, *, witnesses: bool, weighed: bool) -> Iterator[str]:
+def _transition(transition: Transition, *, witnesses: bool, weighed: bool, marked: bool) -> Iterator[str]:
     text = transition.text
     head = " → ".join(code(each) for each in text.split(" -> ")) if transition.direction is None else plain(text)
     yield f"**{head}** for {plain(transition.scope.text)}"
@@ -42,7 +46,9 @@ def _transition(transition: Transition, *, witnesses: bool, weighed: bool) -> It
         yield f"- undecided: {plain(transition.undecided)}"
         return
     if transition.expected is not None:
-        yield f"- meant: {plain(transition.expected.why)}"
+        yield f"- expected: {plain(transition.expected.why)}"
+    elif marked and is_unexpected(transition):
+        yield "- **unexpected**: no entry of `diverges` covers it"
     numbers = transition.numbers
     if numbers is not None and numbers.text:
         yield f"- from: {_arrowed(numbers.text)}"

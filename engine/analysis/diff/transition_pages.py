@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.text import Text
 
 from engine.analysis.diff.factors import factored
-from engine.analysis.diff.reach import steps_for
 from engine.analysis.diff.scopes import joined
 from engine.analysis.diff.transitions import (
     Behaviour,
@@ -21,20 +20,21 @@ from engine.analysis.diff.transitions import (
     Transition,
     show_value,
 )
+from engine.analysis.diff.ways import ways_apart
 from engine.backends.interpreter import StepTrace
 from engine.language.model import Divergence
-from engine.printing import LEAST_ROOM, counted, is_measured, print_wrapped, printable
+from engine.printing import LEAST_ROOM, counted, is_measured, print_labelled, print_wrapped, printable
 
-_LABEL = 7
-"""Cells of the word that begins a line: `where`, `through`."""
+_LABEL = 8
+"""Cells of the word that begins a line: `where`, `expected`."""
 _INDENT = "      "
 MOST_SHOWN = 12
 """Alternatives of one choice that are shown; JSON has all."""
 UNCONFIRMED = "in exact arithmetic it happens there, and no input of doubles was found that shows it"
 
 
-def print_behaviour(console: Console, found: Behaviour) -> None:
-    """What is decided differently, decision by decision."""
+def print_behaviour(console: Console, found: Behaviour, *, marked: bool = False) -> None:
+    """What is decided differently, decision by decision. `marked` says of each transition if it is unexpected."""
     console.print()
     console.print(Text("behaviour", "bold"))
     print_wrapped(console, Text(f"  {summary(found)}"), hanging=4)
@@ -42,7 +42,7 @@ def print_behaviour(console: Console, found: Behaviour) -> None:
         console.print()
         console.print(Text(f"  {policy}.{decision}", "bold"))
         for transition in told(transitions):
-            _print_transition(console, transition, with_weight=found.history is not None)
+            _print_transition(console, transition, with_weight=found.history is not None, marked=marked)
     for line in notes(found):
         console.print()
         print_wrapped(console, Text(f"  {printable(line)}", "yellow"), hanging=4)
@@ -58,9 +58,9 @@ def summary(found: Behaviour) -> str:
     open_ = counted(_decisions(each for each in found.transitions if each.undecided), "decision")
     if not sure:
         return f"undecided: {open_}"
-    meant = sum(each.expected is not None for each in sure)
+    expected = sum(each.expected is not None for each in sure)
     parts = [f"{counted(len(sure), 'transition')} of {counted(_decisions(sure), 'decision')}"]
-    parts += [f"{meant} of them meant"] if meant else []
+    parts += [f"{expected} of them expected"] if expected else []
     parts += [f"{open_} undecided"] if len(sure) < len(found.transitions) else []
     return f"{', '.join(parts)}{weighed}"
 
@@ -94,8 +94,9 @@ def told(transitions: Iterable[Transition]) -> list[Transition]:
     return sorted(found.values(), key=lambda each: -each.weight.count if each.weight is not None else 0)
 
 
-def _print_transition(console: Console, transition: Transition, *, with_weight: bool) -> None:
-    head = Text.assemble("    ", (printable(transition.text), "yellow"), f"  for {transition.scope.text}")
+def _print_transition(console: Console, transition: Transition, *, with_weight: bool, marked: bool) -> None:
+    mark = ("unexpected  ", "bold red") if marked and is_unexpected(transition) else ""
+    head = Text.assemble("    ", mark, (printable(transition.text), "yellow"), f"  for {transition.scope.text}")
     print_wrapped(console, head, hanging=6)
     if transition.undecided:
         _print_line(console, "", f"undecided: {transition.undecided}")
@@ -112,7 +113,12 @@ def _print_transition(console: Console, transition: Transition, *, with_weight: 
     if with_weight:
         _print_line(console, "seen", weight_text(transition))
     if transition.expected is not None:
-        _print_line(console, "meant", transition.expected.why)
+        _print_line(console, "expected", transition.expected.why)
+
+
+def is_unexpected(transition: Transition) -> bool:
+    """True if no entry says that a transition is meant; one that is undecided says that instead."""
+    return transition.expected is None and not transition.undecided
 
 
 def _print_lines(console: Console, label: str, texts: Iterable[str]) -> None:
@@ -133,8 +139,7 @@ def _print_conditions(console: Console, label: str, texts: Sequence[str]) -> Non
 
 
 def _print_line(console: Console, label: str, text: str) -> None:
-    shown = Text.assemble(_INDENT, (f"{label:<{_LABEL}}", "dim"), f"  {printable(text)}")
-    print_wrapped(console, shown, hanging=len(_INDENT) + _LABEL + 4)
+    print_labelled(console, label, text, indent=len(_INDENT), cells=_LABEL)
 
 
 def where(transition: Transition) -> Iterator[tuple[str, list[str]]]:
@@ -192,38 +197,8 @@ def role(each: Responsible) -> str:
 def apart(transition: Transition) -> Iterator[tuple[str, str]]:
     """What the sides make of the witness differently on the way to the decision: a name, and from what to what."""
     witness = transition.witness
-    if witness is None:
-        return
-    ways = [_way(steps, transition.decision) for steps in (witness.a, witness.b)]
-    for name in dict.fromkeys((*ways[0], *ways[1])):
-        (before, by_a), (after, by_b) = (way.get(name, ("not set", "")) for way in ways)
-        if before != after:
-            yield name, f"{before} -> {after}{by_b}" if by_a == by_b else f"{before}{by_a} -> {after}{by_b}"
-
-
-def _way(steps: Sequence[StepTrace], decision: str) -> dict[str, tuple[str, str]]:
-    """Each name that is set on the way to a decision, with its value and what set it."""
-    wanted = {step.ruleset for step in steps_for([step.step for step in steps], decision)}
-    return {
-        name: (show_value(value), _set_by(step, name))
-        for step in steps
-        if step.step.ruleset in wanted
-        for name, value in step.sets.items()
-    }
-
-
-def _set_by(step: StepTrace, name: str) -> str:
-    """Which rules gave a name its value; where none did, that nothing vetoed, or where its start value stands."""
-    if rules := _setting(step, name):
-        return f" by {', '.join(rules)}"
-    start = next((written for each, written in step.step.start if each == name), None)
-    return " by no veto" if start is None else f", the start value at {start.span.file}:{start.span.line}"
-
-
-def _setting(step: StepTrace, name: str) -> list[str]:
-    """The rules that matched and have a say in a name."""
-    matched = (rule.rule for rule in step.rules if rule.matched)
-    return [rule.id for rule in matched if not rule.effects or any(effect.name == name for effect in rule.effects)]
+    if witness is not None:
+        yield from ways_apart(witness.a, witness.b, transition.decision)
 
 
 def fired(step: StepTrace) -> list[str]:

@@ -182,6 +182,11 @@ class Change:
     a: str
     """What A has: a value, or what became of a rule. Empty where it has none."""
     b: str
+    value_a: Value | None = None
+    """Of a parameter: its value in A, which `a` shows; None where A has none."""
+    value_b: Value | None = None
+    unit: str = ""
+    """The unit of both values; empty where there is none, or where the sides declare different ones."""
 
     @property
     def text(self) -> str:

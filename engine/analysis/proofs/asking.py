@@ -18,6 +18,7 @@ from typing import TypeAlias
 import z3
 
 from engine.analysis.proofs.runs import Points
+from engine.backends.solver.asked import solver
 from engine.backends.solver.space import Key, Point
 from engine.backends.solver.terms import Bit, conj, lift_bit
 from engine.backends.solver.turns import go_on
@@ -97,11 +98,10 @@ class Asker:
     """
 
     def __init__(self, domain: Iterable[z3.BoolRef], timeout_s: float, budget: Budget | None = None) -> None:
-        self._solver = z3.Solver()
+        self._solver = solver()
         self._timeout_s = timeout_s
         self._budget = budget or Budget()
         self._allow(timeout_s)
-        self._solver.set("ctrl_c", False)  # whoever has the turn minds the keyboard (`turns`)
         self._solver.add(*domain)
         self.seconds = 0.0
 

@@ -70,7 +70,7 @@ def _of(sides: Sequence[int], words: Sequence[str]) -> str:
 
 def _firings(invariant: Invariant, decided: Decided) -> Iterator[tuple[int, Firing, str]]:
     """What fired and vetoed, each with how far it is: of one rule set, the rules that set a name of it are nearer."""
-    names = _names(invariant)
+    names = names_of(invariant)
     far = _distances(decided.policy, invariant)
     outcome = decided.outcome
     for firing, word in [(each, "vetoed") for each in outcome.vetoes] + [(each, "fired") for each in outcome.fired]:
@@ -87,7 +87,7 @@ def _distances(policy: Policy, invariant: Invariant) -> dict[str, int]:
         for part in walk(expression)
         if isinstance(part, model.VetoedRef)
     }
-    wanted = _names(invariant)
+    wanted = names_of(invariant)
     found: dict[str, int] = {}
     for distance in range(len(policy.steps)):
         reached = [
@@ -110,7 +110,7 @@ def _distances(policy: Policy, invariant: Invariant) -> dict[str, int]:
     return found
 
 
-def _names(invariant: Invariant) -> frozenset[str]:
+def names_of(invariant: Invariant) -> frozenset[str]:
     """The decisions that an invariant speaks of."""
     match invariant:
         case model.Monotone(of=of) | model.Bounded(of=of):

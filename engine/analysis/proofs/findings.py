@@ -7,11 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 from engine.analysis.proofs.behind import Decided, rules_behind
+from engine.analysis.proofs.inputs import given_text
 from engine.analysis.proofs.lint import Loose
 from engine.analysis.proofs.prove import Proofs, Verdict
 from engine.backends.decision import Decision
 from engine.book import Book
 from engine.language.findings import Finding, Related, Severity, Span
+from engine.language.model import Invariant
 from engine.language.rulebook import Rulebook
 
 _LOOSE = {
@@ -58,20 +60,28 @@ _LOOSE = {
 }  # fmt: skip
 """Code, severity, message and help of each kind of loose end."""
 
+_FIRST_TOLD = ("refuted", "proven", "undecided")
+"""Of two answers to one question, the one that says more: with either profile there may have been too little time."""
+
 _MOST_RELATED = 6
 _MOST_NAMED = 3
 
 
 def findings_of(asked: Sequence[Proofs], rulebook: Callable[[str], Rulebook]) -> Iterator[Finding]:
     """The findings of the proofs of some profiles; what is loose in several of them is one finding."""
-    told: set[tuple[str, ...]] = set()
+    across: dict[tuple[str, ...], Verdict] = {}
+    for verdict in (verdict for proofs in asked for verdict in proofs.verdicts if verdict.across):
+        name = (verdict.policy, verdict.id, *verdict.across)
+        known = across.setdefault(name, verdict)
+        if _FIRST_TOLD.index(verdict.status) < _FIRST_TOLD.index(known.status):
+            across[name] = verdict
     for proofs in asked:
         for verdict in proofs.verdicts:
             if verdict.across:  # asked of both profiles, and one answer
                 name = (verdict.policy, verdict.id, *verdict.across)
-                if name in told:
+                if across.get(name) is not verdict:
                     continue
-                told.add(name)
+                del across[name]
             if verdict.status == "refuted":
                 yield _refuted(proofs, verdict, rulebook)
             elif verdict.status == "undecided" and verdict.why != proofs.cut_short:
@@ -81,11 +91,14 @@ def findings_of(asked: Sequence[Proofs], rulebook: Callable[[str], Rulebook]) ->
         if proofs.cut_short or proofs.lint_undecided:
             yield _unanswered(proofs)
     loose: dict[Loose, list[str]] = {}
+    shown_by: dict[Loose, tuple[Mapping[str, object], ...]] = {}
     for proofs in asked:
         for each in proofs.loose:
-            loose.setdefault(replace(each, shown_by=()), []).append(proofs.profile)
+            alike = replace(each, shown_by=())
+            loose.setdefault(alike, []).append(proofs.profile)
+            shown_by[alike] = shown_by.get(alike) or each.shown_by
     for each, profiles in loose.items():
-        yield _loose(each, profiles, rulebook)
+        yield _loose(replace(each, shown_by=shown_by[each]), profiles, rulebook)
 
 
 def _unanswered(proofs: Proofs) -> Finding:
@@ -112,11 +125,15 @@ def decisions_of(
     policy: str, profiles: tuple[str, ...], facts: tuple[Mapping[str, Any], ...], rulebook: Callable[[str], Rulebook]
 ) -> list[Decision]:
     """Decide what was found again, by the interpreter: one decision an input, or one a profile for the same input."""
+    inputs = inputs_of(profiles, facts)
+    return [Book(rulebook(name), "interpreter").decide(policy, given) for name, given in inputs]
+
+
+def inputs_of(profiles: tuple[str, ...], facts: tuple[Mapping[str, Any], ...]) -> list[tuple[str, Mapping[str, Any]]]:
+    """What is to be decided of a witness: a profile and an input each, two of either at most."""
     inputs = facts * len(profiles) if len(facts) == 1 else facts
     names = profiles * len(inputs) if len(profiles) == 1 else profiles
-    return [
-        Book(rulebook(name), "interpreter").decide(policy, given) for name, given in zip(names, inputs, strict=True)
-    ]
+    return list(zip(names, inputs, strict=True))
 
 
 def _refuted(proofs: Proofs, verdict: Verdict, rulebook: Callable[[str], Rulebook]) -> Finding:
@@ -142,8 +159,12 @@ def _behind(
     names = profiles * (len(decisions) // len(profiles))
     policies = [rulebook(name).policies[verdict.policy] for name in names]
     decided = [Decided(*each) for each in zip(names, policies, (one.outcome for one in decisions), strict=True)]
-    invariant = next(each for policy in policies for each in policy.invariants if each.id == verdict.id)
-    return rules_behind(invariant, decided)
+    return rules_behind(invariant_of(verdict, profiles[0], rulebook), decided)
+
+
+def invariant_of(verdict: Verdict, profile: str, rulebook: Callable[[str], Rulebook]) -> Invariant:
+    """The invariant that a verdict is of."""
+    return next(each for each in rulebook(profile).policies[verdict.policy].invariants if each.id == verdict.id)
 
 
 def _loose(loose: Loose, profiles: Sequence[str], rulebook: Callable[[str], Rulebook]) -> Finding:
@@ -163,4 +184,6 @@ def _loose(loose: Loose, profiles: Sequence[str], rulebook: Callable[[str], Rule
             for rule in step.rules
         }
         related = [Related(places[name], f"`{name}` stands before it") for name in loose.because[:_MOST_RELATED]]
+    if loose.shown_by:
+        help_text = f"for example {given_text(loose.shown_by[0])}: {help_text}"
     return Finding(code, severity, loose.span, f"{said} (in {' and '.join(profiles)})", help_text, tuple(related))

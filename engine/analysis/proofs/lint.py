@@ -87,6 +87,7 @@ class Lint:
 
 _DEAD = frozenset[Question]({"dead"})
 _OF_PARTS = frozenset[Question]({"conditions", "clamps"})
+_CLAMPS = frozenset[Question]({"clamps"})
 _OF_LIVE_RULES = frozenset[Question]({"dead", "conditions", "clamps", "redundant", "parameters"})
 """Questions that look at what fires first."""
 _IDLE_CONDITIONS: tuple[tuple[str, What], ...] = (("true", "never_true"), ("other", "always_true"))
@@ -197,13 +198,17 @@ class _Lint:
         self._tell = tell
         self._parts = parts_in(sides, only)
         # What never fires is no loose condition besides, and what makes it fire shows most of the rest.
+        # A rule of idle clamps alone is not redundant besides, so that is asked with it.
         explored = only & _OF_PARTS | (_DEAD if only & _OF_LIVE_RULES else frozenset())
+        explored |= _CLAMPS if "redundant" in only else frozenset()
         self._explored = frozenset(part for part in parts_in(sides, explored) if part[0] in POSSIBLE)
         self._subjects = [_Subject.of(side, timeout_s, budget) for held in sides.values() for side in held]
         self._loose: list[Loose] = []
         self._undecided: dict[Part, None] = {}
         self._possible: set[Part] = set()
         self._settled: set[Part] = set()
+        self._later: list[tuple[_Subject, Part, Bit]] = []
+        """Parts of rules that never fire for one subject: a question only if they do for another."""
 
     def run(self) -> Lint:
         if "total" in self._only:
@@ -211,8 +216,11 @@ class _Lint:
                 self._partial(subject)
         for subject in self._subjects:
             self._explore(subject)
-        self._settle("what is possible", *self._explored)
         dead = {part[1] for part in self._explored if part[0] == "rule" and self._is_loose(part)}
+        for subject, part, bit in self._later:
+            if part[1] not in dead and part not in self._possible:
+                self._by_itself(subject, part, bit)
+        self._settle("what is possible", *self._explored)
         if "dead" in self._only:
             self._rules(dead)
         if "conditions" in self._only:
@@ -222,7 +230,7 @@ class _Lint:
         if "redundant" in self._only:
             self._redundant(dead)
         if "parameters" in self._only:
-            self._parameters()
+            self._parameters(dead)
         ordered = sorted(self._loose, key=lambda loose: loose.span)
         undecided = [in_words(part) for part in self._undecided if part in self._parts - self._possible]
         return Lint(tuple(ordered), len(self._parts), tuple(undecided))
@@ -257,13 +265,23 @@ class _Lint:
             left = {part: bit for part, bit in left.items() if part not in seen}
 
     def _one_by_one(self, subject: _Subject, left: Mapping[Part, Bit]) -> None:
-        """Together they are too much for the solver: each by itself."""
-        for part, bit in left.items():
-            found = subject.asker.model(bit)
-            if isinstance(found, Undecided):
-                self._undecided[part] = None
-            elif not isinstance(found, Proven):
-                self._possible.add(part)
+        """Together they are too much for the solver: each by itself, and the conditions of what never fires later."""
+        fires = self._possible | left.keys()
+        unfired = {name for name in subject.terms.rules if ("rule", name) not in fires}
+        for part, bit in sorted(left.items(), key=lambda item: item[0][0] != "rule"):
+            if part[1] in unfired:
+                self._later.append((subject, part, bit))
+            elif isinstance(self._by_itself(subject, part, bit), Proven) and part[0] == "rule":
+                unfired.add(part[1])
+
+    def _by_itself(self, subject: _Subject, part: Part, bit: Bit) -> z3.ModelRef | Proven | Undecided:
+        """Ask whether a part is possible, and note it."""
+        found = subject.asker.model(bit)
+        if isinstance(found, Undecided):
+            self._undecided[part] = None
+        elif not isinstance(found, Proven):
+            self._possible.add(part)
+        return found
 
     def _is_loose(self, part: Part) -> bool:
         return part in self._explored and part not in self._possible and part not in self._undecided
@@ -442,13 +460,18 @@ class _Lint:
 
         return ask
 
-    def _parameters(self) -> None:
-        """Parameters whose value makes no difference: not at the ends of their range, and not anywhere in it."""
+    def _parameters(self, dead: set[str]) -> None:
+        """Parameters whose value makes no difference: not at the ends of their range, and not anywhere in it.
+
+        Of one that dead rules alone read the rule is the finding: it is not asked about.
+        """
         matters: set[str] = set()
         doubtful: set[str] = set()
         asked: dict[str, Side] = {}
         for subject in self._subjects:
-            names = sorted({name for step in subject.side.policy.steps for name in parameters_of(step)})
+            read = {name for step in subject.side.policy.steps for name in parameters_of(step)}
+            names = sorted(name for name in read if not subject.reads.only_by(name, dead))
+            self._settle("what each parameter is for", *(("param", name) for name in read.difference(names)))
             for name in names:
                 asked.setdefault(name, subject.side)
             pending = [name for name in names if name not in matters]

@@ -5,17 +5,16 @@ In: `Proofs`. Out: text for a terminal, or an object for JSON.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from engine.analysis.pages import print_decision
 from engine.analysis.proofs.findings import decisions_of
 from engine.analysis.proofs.prove import Proofs, Verdict
+from engine.analysis.proofs.refutations import print_refutation
 from engine.analysis.report import describe_proofs
 from engine.language.rulebook import Rulebook
 from engine.printing import counted, print_wrapped, printable
@@ -23,8 +22,13 @@ from engine.printing import counted, print_wrapped, printable
 _STYLES = {"proven": "green", "refuted": "bold red", "undecided": "bold yellow"}
 
 
-def print_proofs(console: Console, proofs: Proofs, rulebook: Callable[[str], Rulebook], *, every: bool) -> None:
-    """The proofs of a profile: each invariant that does not hold with its witness, and with `every` all that do."""
+def print_proofs(
+    console: Console, proofs: Proofs, rulebook: Callable[[str], Rulebook], *, every: bool, trace: bool = False
+) -> None:
+    """The proofs of a profile: each invariant that does not hold with its witness, and with `every` all that do.
+
+    With `trace` every decision on a witness is shown in full.
+    """
     console.print(Text.assemble((proofs.profile, "bold"), f"  {proofs.version}"))
     for policy in dict.fromkeys(verdict.policy for verdict in proofs.verdicts):
         verdicts = [verdict for verdict in proofs.verdicts if verdict.policy == policy]
@@ -38,13 +42,13 @@ def print_proofs(console: Console, proofs: Proofs, rulebook: Callable[[str], Rul
         for number, verdict in enumerate(shown):
             if number and (shown[number - 1].witness or verdict.witness):
                 console.print()
-            _print_verdict(console, verdict, rulebook)
+            _print_verdict(console, verdict, rulebook, trace=trace)
     console.print()
     took = "remembered" if proofs.cached else f"{proofs.seconds:.1f} s"
     print_wrapped(console, Text(f"{proofs.profile}: {describe_proofs(proofs)} ({took})"), hanging=2)
 
 
-def _print_verdict(console: Console, verdict: Verdict, rulebook: Callable[[str], Rulebook]) -> None:
+def _print_verdict(console: Console, verdict: Verdict, rulebook: Callable[[str], Rulebook], *, trace: bool) -> None:
     head = Text.assemble(
         "  ",
         (f"{verdict.status:<9}", _STYLES[verdict.status]),
@@ -57,19 +61,7 @@ def _print_verdict(console: Console, verdict: Verdict, rulebook: Callable[[str],
         print_wrapped(console, Text(f"             {verdict.why}"), hanging=13)
     if verdict.witness is None:
         return
-    witness = verdict.witness
-    for each in witness.facts:
-        console.print()
-        print_wrapped(console, Text(f"    {facts_text(each)}"), hanging=6)
-    decisions = decisions_of(verdict.policy, witness.profiles, witness.facts, rulebook)
-    for decision in decisions:
-        console.print()
-        print_decision(console, decision)
-
-
-def facts_text(facts: Mapping[str, Any]) -> str:
-    """A facts object on one line, as `decide` reads it."""
-    return printable(json.dumps(facts, ensure_ascii=False))
+    print_refutation(console, verdict, verdict.witness, rulebook, trace=trace)
 
 
 def proofs_json(proofs: Proofs, rulebook: Callable[[str], Rulebook]) -> dict[str, Any]:

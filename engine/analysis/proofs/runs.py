@@ -63,7 +63,11 @@ class Run:
 
 def run(side: Side, point: Point) -> Run:
     """Decide one input under one side."""
-    facts = facts_of(side, point)
+    return run_on(side, facts_of(side, point))
+
+
+def run_on(side: Side, facts: Mapping[str, Any]) -> Run:
+    """Decide on a facts object under one side. Raises FactsError, as `see` does."""
     seen = see(side.rulebook, side.policy, side.binding, facts)
     return Run(side, facts, seen, trace(side.policy, side.binding, seen.names()))
 

@@ -88,6 +88,16 @@ class Reads:
             for step in policy.steps
         }
 
+    def only_by(self, parameter: str, rules: Container[str]) -> bool:
+        """Whether some of these rules (`set.rule`), and nothing else, read a parameter."""
+        readers = self.users.get(parameter, {}).values()
+        return bool(readers) and all(
+            not users.start
+            and all(rule.full_id in rules for rule in users.conditions)
+            and all(name in rules for name in users.effects)
+            for users in readers
+        )
+
 
 @dataclass(frozen=True)
 class Sample:

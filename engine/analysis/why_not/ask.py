@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,12 @@ from engine.analysis.proofs import QUESTION_TIMEOUT_S
 from engine.analysis.proofs.asking import Budget
 from engine.analysis.why_not.of_facts import FactChange, by_facts
 from engine.analysis.why_not.of_parameters import Edit, ParameterChange, by_parameters
-from engine.analysis.why_not.promises import Rulebooks
+from engine.analysis.why_not.rulebooks import HomeRulebooks, Rulebooks
 from engine.analysis.why_not.wish import Wish
 from engine.backends.solver.space import Side
 from engine.backends.solver.turns import turn
 from engine.book import Book
-from engine.language.load import Workspace, read_files
+from engine.language.load import read_files
 from engine.language.types import Value
 
 
@@ -44,13 +43,12 @@ class WhyNot:
         return self.wish.holds(self.decided)
 
 
-def rulebooks_of(home: Path) -> Rulebooks:
+def rulebooks_of(home: Path) -> HomeRulebooks:
     """The rulebooks of a home by profile, loaded when they are first asked for.
 
     They raise LoadError, as loading one does.
     """
-    files = cache(lambda: Workspace(read_files(home)))
-    return cache(lambda profile: files().rulebook(profile))
+    return HomeRulebooks(read_files(home))
 
 
 def why_not(
@@ -65,7 +63,8 @@ def why_not(
     """What would have to be otherwise for a decision to be as wished.
 
     `timeout_s` is for all that is asked about facts, and again for parameters. `others` has the profiles that
-    invariants compare with this one; without it nobody knows whether an edit breaks those.
+    invariants compare with this one; without it nobody knows whether an edit breaks those. Where it is a whole home
+    (`rulebooks_of`), an edit that breaks one is tried in the parent that has the values, too, in the same time again.
 
     Raises:
         FactsError: as `Book.decide` does.

@@ -21,6 +21,7 @@ import z3
 from engine.analysis.proofs.asking import Budget
 from engine.analysis.why_not.rounding import is_whole, start_of
 from engine.analysis.why_not.wish import Wish
+from engine.backends.solver.asked import optimizer, solver
 from engine.backends.solver.space import fraction_of
 from engine.backends.solver.terms import Bit, Term, compare_reals, conj, disj, lift, lift_bit, neg
 from engine.backends.solver.turns import go_on
@@ -142,14 +143,17 @@ class Nearest(Generic[T]):
 
     def _take(self, chosen: Sequence[Movable], model: z3.ModelRef, holds: Sequence[Bit], budget: Budget) -> bool:
         """Keep the least change of these things alone; whether it is confirmed."""
-        others = [each for each in self.movables if each not in chosen]
+        holds = _with_now(holds, [each for each in self.movables if each not in chosen])
+        asker = _Asker(holds, budget)
         try:
-            for cost, near in _least(chosen, model, _with_now(holds, others), budget):
+            for cost, near in _least(chosen, model, holds, asker):
                 if self._keep(chosen, cost, near):
                     return True
         except _GaveUpError:
             self._keep(chosen, _cost_in(model, chosen), model)
             raise
+        finally:
+            self.gave_up |= asker.is_doubtful
         return False
 
     def _keep(self, chosen: Sequence[Movable], cost: Fraction, model: z3.ModelRef) -> bool:
@@ -176,8 +180,10 @@ class _Asker:
     """A solver that is asked until time is over."""
 
     def __init__(self, holds: Iterable[Bit], budget: Budget) -> None:
-        self._solver = z3.Solver()
-        self._budget = budget
+        self._solver = solver()
+        self.budget = budget
+        self.is_doubtful = False
+        """Whether somebody went on without an answer."""
         self.add(*holds)
 
     def add(self, *bits: Bit) -> None:
@@ -188,10 +194,11 @@ class _Asker:
         self._solver.push()
         try:
             self.add(*bits)
-            self._solver.set("timeout", _left_ms(self._budget))
+            self._solver.set("timeout", _left_ms(self.budget))
             result = self._solver.check()
+            go_on()
             if result == z3.unknown:
-                _raise(self._solver.reason_unknown())
+                raise _GaveUpError
             return self._solver.model() if result == z3.sat else None
         finally:
             self._solver.pop()
@@ -205,26 +212,18 @@ def _left_ms(budget: Budget) -> int:
     return max(1, round(budget.left_s * 1000))
 
 
-def _raise(reason: str) -> None:
-    if reason.startswith("interrupted"):
-        go_on()
-        raise KeyboardInterrupt  # the solver took it for itself
-    raise _GaveUpError
-
-
 # --- the least change of a set ---------------------------------------------------------------------------------------
 
 
 def _least(
-    chosen: Sequence[Movable], model: z3.ModelRef, holds: Sequence[Bit], budget: Budget
+    chosen: Sequence[Movable], model: z3.ModelRef, holds: Sequence[Bit], asker: _Asker
 ) -> Iterator[tuple[Fraction, z3.ModelRef]]:
     """What the least change of a set costs, with models: the least itself if it is one, then others close by."""
     total = _total(chosen)
     if isinstance(total, Fraction):
         yield total, model
         return
-    asker = _Asker(holds, budget)
-    bounds = _infimum(total, holds, budget)
+    bounds = _infimum(total, holds, asker.budget)
     if bounds is None:
         cost, near = _halved(total, model, asker)
         yield cost, near
@@ -245,13 +244,12 @@ def _infimum(total: z3.ArithRef, holds: Sequence[Bit], budget: Budget) -> tuple[
     goal.add(*(lift_bit(bit) for bit in holds))
     if not z3.Probe("is-qflira")(goal):
         return None
-    search = z3.Optimize()
+    search = optimizer()
     search.set("timeout", _left_ms(budget))
     search.add(*(lift_bit(bit) for bit in holds))
     least = search.minimize(total)
     result = search.check()
-    if result == z3.unknown and search.reason_unknown().startswith("interrupted"):
-        _raise(search.reason_unknown())
+    go_on()
     if result != z3.sat:
         return None
     unbounded, value, strictly = search.lower_values(least)
@@ -283,6 +281,7 @@ def _halved(total: z3.ArithRef, model: z3.ModelRef, asker: _Asker) -> tuple[Frac
         try:
             closer = asker.model(compare_reals("<=", total, middle))
         except _GaveUpError:
+            asker.is_doubtful = True
             break
         if closer is None:
             low = middle

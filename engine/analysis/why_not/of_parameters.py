@@ -19,8 +19,9 @@ import z3
 from engine.analysis.proofs.asking import Budget
 from engine.analysis.proofs.prove import Verdict
 from engine.analysis.why_not.nearest import Movable, Nearest, is_true, movable_number
-from engine.analysis.why_not.promises import Promises, Rulebooks, lesson, name_of
+from engine.analysis.why_not.promises import Judged, Promises, lesson, name_of
 from engine.analysis.why_not.rounding import Begun, least
+from engine.analysis.why_not.rulebooks import Family, HomeRulebooks, Rulebooks, family_of, loaded
 from engine.analysis.why_not.wish import Wish
 from engine.backends import interpreter
 from engine.backends.facts import Gap, raw_group, read_group, read_moment, see
@@ -41,10 +42,7 @@ from engine.backends.solver.terms import (
     neg,
 )
 from engine.language.build import FACTS
-from engine.language.findings import Findings, LoadError
-from engine.language.load import Files, Workspace
-from engine.language.model import AtLeastAsStrict, Binding, Origin, Policy
-from engine.language.nodes import decode_source
+from engine.language.model import Binding, Origin, Policy
 from engine.language.printer import print_value
 from engine.language.rulebook import Rulebook
 from engine.language.soundness import parameters_of
@@ -75,6 +73,12 @@ class Edit:
     """The invariants that hold today and would not with it, as `policy.invariant`."""
     unproven: tuple[str, ...] = ()
     """Those of which nobody knows."""
+    parent: str | None = None
+    """The profile that it is an edit of, where that is a parent of the one asked about."""
+    also: tuple[str, ...] = ()
+    """The other profiles that extend the parent, which change with it."""
+    alone_breaks: tuple[str, ...] = ()
+    """What the same edit breaks in the profile asked about alone; there may be more."""
 
 
 def by_parameters(
@@ -82,11 +86,12 @@ def by_parameters(
 ) -> tuple[Edit | None, bool]:
     """The smallest edit that keeps every invariant, or where none is found that does, the smallest of all.
 
+    That one is handed out as an edit of the parent that has the values in force, where this breaks nothing.
     And whether the solver gave up: then one that is not found may be there, and one that is may not be the smallest.
     """
     question = _Question.of(side, facts, wish)
-    promises = Promises(side.rulebook, others, budget)
-    smallest: Edit | None = None
+    promises = Promises(side.rulebook, others, budget, facts)
+    smallest: _Judgement | None = None
     gave_up = False
     lessons: list[Bit] = []
     for _ in range(_ROUNDS):
@@ -99,18 +104,52 @@ def by_parameters(
             budget,
         )
         found = nearest.search()
-        if smallest is None:
-            gave_up = nearest.gave_up
+        gave_up |= nearest.gave_up
         if found is None:
             break
-        names = {change.parameter for change in found.changes}
-        judged = promises.judge(found.rulebook, names)
-        edit = Edit(found.changes, tuple(map(name_of, judged.broken)), judged.unproven)
-        if not edit.breaks and (smallest is None or edit.unproven == smallest.unproven):
-            return edit, nearest.gave_up
-        smallest = smallest or edit
-        lessons += question.lessons(judged.broken, names)
-    return smallest, gave_up
+        judged = _Judgement.of_edit(found, promises, question.family_of(found, others))
+        if not judged.of.broken:
+            smallest = smallest and smallest.whole(promises)
+            if smallest is None or set(judged.edit.unproven) <= {*smallest.edit.breaks, *smallest.edit.unproven}:
+                return judged.with_heirs(question, budget), gave_up
+        smallest = smallest or judged
+        told, is_all = question.lessons(judged.of.broken, found.names)
+        gave_up |= not is_all
+        lessons += told
+    else:
+        gave_up = True
+    if smallest is None:
+        return None, gave_up
+    if smallest.of.broken and isinstance(others, HomeRulebooks):
+        in_parent = _in_parent(question, smallest.found, others, Budget(budget.seconds))
+        if in_parent is not None:
+            return replace(in_parent, alone_breaks=smallest.edit.breaks), gave_up
+    return smallest.whole(promises).with_heirs(question, budget), gave_up
+
+
+def _in_parent(question: _Question, found: _Loaded, home: HomeRulebooks, budget: Budget) -> Edit | None:
+    """The same edit where the values in force stand, if that is one parent, and no profile that extends it breaks.
+
+    All of these profiles change, and are judged.
+    """
+    rulebook = question.side.rulebook
+    parents = {change.origin.profile for change in found.changes}
+    if len(parents) != 1 or rulebook.profile in parents:
+        return None
+    (parent,) = parents
+    family = family_of(home, rulebook, parent, edit_lines(found.changes, "tried"))
+    if family is None or not question.decides(family(rulebook.profile)):
+        return None
+    unproven: set[str] = set()
+    for place, (name, edited) in enumerate(family.edited.items()):
+        share = Budget(budget.left_s / (len(family.edited) - place))
+        today = rulebook if name == rulebook.profile else home(name)
+        judged = Promises(today, home, share, question.facts).judge(edited, found.names, family)
+        if judged.broken:
+            return None
+        unproven |= set(judged.unproven)
+    also = tuple(name for name in family.edited if name not in (parent, rulebook.profile))
+    return Edit(found.changes, unproven=tuple(sorted(unproven)), parent=parent, also=also)
 
 
 @dataclass(frozen=True)
@@ -119,6 +158,51 @@ class _Loaded:
 
     changes: tuple[ParameterChange, ...]
     rulebook: Rulebook
+
+    @property
+    def names(self) -> set[str]:
+        """The parameters that change."""
+        return {change.parameter for change in self.changes}
+
+
+@dataclass(frozen=True)
+class _Judgement:
+    """Changes, and what becomes of the invariants with them."""
+
+    found: _Loaded
+    of: Judged
+    family: Family | None
+    """The profiles that extend the edited one, where there are any: they change with it."""
+
+    @classmethod
+    def of_edit(cls, found: _Loaded, promises: Promises, family: Family | None) -> _Judgement:
+        """The invariants of the edited profile alone."""
+        return cls(found, promises.judge(found.rulebook, found.names, family), family)
+
+    @property
+    def edit(self) -> Edit:
+        return Edit(self.found.changes, tuple(map(name_of, self.of.broken)), self.of.unproven)
+
+    def whole(self, promises: Promises) -> _Judgement:
+        """The same with every invariant asked."""
+        if self.of.whole:
+            return self
+        return replace(self, of=promises.judge(self.found.rulebook, self.found.names, self.family, whole=True))
+
+    def with_heirs(self, question: _Question, budget: Budget) -> Edit:
+        """The edit, and what it breaks in the profiles that extend this one."""
+        edit = self.edit
+        if self.family is None:
+            return edit
+        heirs = tuple(name for name in self.family.edited if name != question.side.rulebook.profile)
+        breaks, unproven = list(edit.breaks), {*edit.unproven}
+        for name in heirs:
+            today = self.family.home(name)
+            promises = Promises(today, self.family.home, Budget(budget.seconds), question.facts)
+            judged = promises.judge(self.family.edited[name], self.found.names, self.family, whole=True)
+            breaks += [each for each in map(name_of, judged.broken) if each not in breaks]
+            unproven |= set(judged.unproven)
+        return replace(edit, breaks=tuple(breaks), unproven=tuple(sorted(unproven - {*breaks})), also=heirs)
 
 
 @dataclass(frozen=True)
@@ -179,12 +263,25 @@ class _Question:
         }
         return self._loaded(least(moved, begun, holds)) or self._loaded(moved)
 
-    def lessons(self, broken: Sequence[Verdict], changed: Collection[str]) -> list[Bit]:
-        """What is asked of the next edit; where nothing can be, that it changes something else."""
+    def family_of(self, found: _Loaded, home: Rulebooks | None) -> Family | None:
+        """The profiles that extend this one, with an edit; None where there are none."""
+        rulebook = self.side.rulebook
+        if not isinstance(home, HomeRulebooks):
+            return None
+        family = family_of(home, rulebook, rulebook.profile, edit_lines(found.changes, "tried"))
+        return family if family is not None and len(family.edited) > 1 else None
+
+    def lessons(self, broken: Sequence[Verdict], changed: Collection[str]) -> tuple[list[Bit], bool]:
+        """What is asked of the next edit; where nothing can be, that it changes something else.
+
+        And whether that leaves every edit in that would do: another value of the same parameters might.
+        """
         learned = [lesson(self.side.rulebook, verdict, self._encoded) for verdict in broken]
         told = [bit for bit in learned if bit is not None and bit is not True]
+        if len(told) == len(learned) and told:
+            return told, True
         others = neg(conj(*(each.changed for each in self.movables if each.name in changed)))
-        return told if len(told) == len(learned) else [*told, others]
+        return [*told, others], False
 
     def _encoded(self, policy: Policy, facts: Mapping[str, Any]) -> PolicyTerms:
         """A policy on one input. Its symbol may have other values: an edit for a group of symbols is for it alone."""
@@ -216,9 +313,12 @@ class _Question:
         rulebook = _load(side.rulebook, changes)
         if rulebook is None:
             return None
+        return _Loaded(changes, rulebook) if self.decides(rulebook) else None
+
+    def decides(self, rulebook: Rulebook) -> bool:
+        """Whether a rulebook decides as wished on the facts."""
         found = rulebook.binding_of(read_moment(self.facts).symbol)
-        decides = _decides(rulebook, rulebook.policies[side.policy.name], found, self.facts, self.wish)
-        return _Loaded(changes, rulebook) if decides else None
+        return _decides(rulebook, rulebook.policies[self.side.policy.name], found, self.facts, self.wish)
 
 
 def _asked(side: Side) -> list[str]:
@@ -327,46 +427,34 @@ def _decides(rulebook: Rulebook, policy: Policy, binding: Binding, facts: Mappin
 def _load(rulebook: Rulebook, changes: Sequence[ParameterChange]) -> Rulebook | None:
     """The profile with these values, under its own name; None if it does not load with them."""
     text = "\n".join([f"profile: {_TRIED_PROFILE}", f"extends: {rulebook.profile}", *edit_lines(changes, "tried")])
-    documents = {_TRIED_PROFILE: text, **{name: f"profile: {name}" for name in _named(rulebook)}}
-    sources = dict(rulebook.sources)
-    findings = Findings()
-    for name, document in documents.items():
-        source = decode_source(document.encode(), f"profiles/{name}.yaml", findings)
-        assert source is not None
-        sources[source.name] = source
-    try:
-        return replace(Workspace(Files(sources, ())).rulebook(_TRIED_PROFILE), profile=rulebook.profile)
-    except LoadError:
-        return None
+    return loaded(rulebook, {_TRIED_PROFILE: text}, _TRIED_PROFILE)
 
 
-def _named(rulebook: Rulebook) -> set[str]:
-    """The profiles that a rulebook's documents name and whose files it does not carry."""
-    named = {divergence.against for divergence in rulebook.diverges}
-    for policy in rulebook.policies.values():
-        for invariant in policy.invariants:
-            named |= set(invariant.profiles or ())
-            if isinstance(invariant, AtLeastAsStrict):
-                named |= {invariant.profile, invariant.than}
-    return {name for name in named if f"profiles/{name}.yaml" not in rulebook.sources}
+def lines_of(edit: Edit) -> list[str]:
+    """The lines of an edit; those of a parent's take the place of lines that it has."""
+    return edit_lines(edit.changes, was="now" if edit.parent is None else "in place of")
 
 
-def edit_lines(changes: Sequence[ParameterChange], why: str = "...") -> list[str]:
+def edit_lines(changes: Sequence[ParameterChange], why: str = "...", was: str = "now") -> list[str]:
     """The lines to write into a profile: its own values, then those of its symbol groups; above each what it is now."""
     lines: list[str] = []
     plain = [change for change in changes if change.origin.group is None]
     if plain:
-        lines += ["values:", *(f"  {line}" for change in plain for line in _entry(change, why))]
+        lines += ["values:", *(f"  {line}" for change in plain for line in _entry(change, why, was))]
     groups = sorted({change.origin.group for change in changes if change.origin.group is not None})
     if groups:
         lines.append("symbols:")
     for group in groups:
         inside = [change for change in changes if change.origin.group == group]
-        lines += [f"  {group}:", "    values:", *(f"      {line}" for change in inside for line in _entry(change, why))]
+        lines += [
+            f"  {group}:",
+            "    values:",
+            *(f"      {line}" for change in inside for line in _entry(change, why, was)),
+        ]
     return lines
 
 
-def _entry(change: ParameterChange, why: str) -> tuple[str, str]:
+def _entry(change: ParameterChange, why: str, was: str) -> tuple[str, str]:
     now, then = (print_value(value, change.type) for value in (change.before, change.after))
     place = f"{change.origin.span.file}:{change.origin.span.line}"
-    return f"# now {now} at {place}", f"{change.parameter}: {{value: {then}, why: {why}}}"
+    return f"# {was} {now} at {place}", f"{change.parameter}: {{value: {then}, why: {why}}}"

@@ -10,15 +10,15 @@ from rich.text import Text
 
 from engine.analysis.why_not.ask import WhyNot
 from engine.analysis.why_not.of_facts import FactChange
-from engine.analysis.why_not.of_parameters import Edit, edit_lines
+from engine.analysis.why_not.of_parameters import Edit, lines_of
 from engine.backends.decision import show_value
 from engine.language.printer import print_number, print_value
 from engine.language.types import Value
 from engine.printing import print_wrapped, printable
 
 _NONE = {
-    "facts": "no change of facts gives it: proven for every value, with none going missing",
-    "parameters": "no change of parameters gives it on these facts: proven for every value in range",
+    "facts": "no change of facts gives it: proven in exact arithmetic for every value, with none going missing",
+    "parameters": "no change of parameters gives it on these facts: proven in exact arithmetic for all in range",
 }
 _UNSURE = "time was over (--timeout), or what exact numbers give, no doubles do"
 _MOST_NAMED = 3
@@ -51,9 +51,15 @@ def print_why_not(console: Console, found: WhyNot, reason: str, profile: str, ti
 
 
 def _print_edit(console: Console, edit: Edit, profile: str) -> None:
-    print_wrapped(console, Text(f"  or, on the same facts, with this edit of profiles/{profile}.yaml:"), hanging=4)
-    for line in edit_lines(edit.changes):
+    file = f"profiles/{edit.parent or profile}.yaml"
+    print_wrapped(console, Text(f"  or, on the same facts, with this edit of {file}:"), hanging=4)
+    for line in lines_of(edit):
         console.print(Text(f"    {line}"), soft_wrap=True)
+    if edit.parent is not None:
+        extending = f"the other profiles that extend {edit.parent}: {', '.join(edit.also)}"
+        changes = f"changes {extending if edit.also else 'no other profile'}"
+        alone = f"in profiles/{profile}.yaml alone it breaks {', '.join(edit.alone_breaks)}"
+        print_wrapped(console, Text(f"    it {changes}; {alone}"), hanging=6)
     if edit.breaks:
         said = ("this edit breaks what holds today: ", "bold red")
         print_wrapped(console, Text.assemble("    ", said, ", ".join(edit.breaks)), hanging=6)
@@ -91,7 +97,8 @@ def _value(value: Value) -> str:
 def why_not_json(found: WhyNot) -> dict[str, Any]:
     """The same as a JSON object: `facts`, and `parameters` with their `edit`, are null where no change was found.
 
-    `breaks` and `unproven` name the invariants that the edit breaks, and those of which nobody knows.
+    `breaks` and `unproven` name the invariants that the edit breaks, and those of which nobody knows; `parent` the
+    profile that it is an edit of where that is not the one asked about, and `also` the others that change with it.
     """
     return {
         "wish": str(found.wish),
@@ -114,7 +121,9 @@ def why_not_json(found: WhyNot) -> dict[str, Any]:
             }
             for change in found.edit.changes
         ],
-        "edit": None if found.edit is None else edit_lines(found.edit.changes),
+        "edit": None if found.edit is None else lines_of(found.edit),
+        "parent": None if found.edit is None else found.edit.parent,
+        "also": [] if found.edit is None else list(found.edit.also),
         "breaks": [] if found.edit is None else list(found.edit.breaks),
         "unproven": [] if found.edit is None else list(found.edit.unproven),
         "undecided": list(found.undecided),

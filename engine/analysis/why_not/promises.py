@@ -2,18 +2,21 @@
 
 In: a rulebook, and the same with the edit in it. Out: the invariants that hold of the first and not of the second, and
 for each a lesson: what has to hold of the parameters for the input that broke it. The next edit is searched for with
-these lessons, so a few inputs stand for all of them (counterexample-guided).
+these lessons, so a few inputs stand for all of them (counterexample-guided). The facts that were asked about, and the
+inputs that broke an earlier edit, are tried by the interpreter before the solver is asked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from engine.analysis.proofs import Question
 from engine.analysis.proofs.asking import Budget
 from engine.analysis.proofs.prove import Status, Verdict, prove
+from engine.analysis.why_not.at_hand import Facts, broken_at_hand
+from engine.analysis.why_not.rulebooks import Rulebooks, speaks_of
 from engine.backends.solver.encode import PolicyTerms
 from engine.backends.solver.terms import Bit, compared, conj, disj, neg
 from engine.language.build import FACTS
@@ -30,9 +33,6 @@ from engine.language.model import (
     walk,
 )
 from engine.language.rulebook import Rulebook
-
-Rulebooks = Callable[[str], Rulebook]
-"""Where the rulebooks of other profiles come from, by name. Raises a SluiceError where one does not load."""
 
 Encoded = Callable[[Policy, Mapping[str, Any]], PolicyTerms]
 """A policy on one input, as terms over the parameters that may change."""
@@ -53,51 +53,87 @@ class Judged:
     broken: tuple[Verdict, ...] = ()
     unproven: tuple[str, ...] = ()
     """`policy.invariant`, where the solver gave up, time was over, or the profile to compare with is not there."""
+    whole: bool = True
+    """Every invariant was asked; unset, those broken are not all that may be."""
 
 
 class Promises:
     """The invariants of a rulebook, asked of one edit after the other."""
 
-    def __init__(self, rulebook: Rulebook, others: Rulebooks | None, budget: Budget) -> None:
+    def __init__(self, rulebook: Rulebook, others: Rulebooks | None, budget: Budget, facts: Facts) -> None:
+        """`facts` are those that were asked about: the first on which an edit may break something."""
         self._rulebook = rulebook
         self._others = others
         self._budget = budget
         self._today: dict[Name, Status] = {}
         """What is known of invariants without any edit."""
         self._broken: set[Name] = set()
+        self._inputs: list[Facts] = [facts]
+        """On which an edit is tried before the solver is asked."""
 
-    def judge(self, edited: Rulebook, changed: Collection[str]) -> Judged:
+    def judge(
+        self, edited: Rulebook, changed: Collection[str], beside: Rulebooks | None = None, *, whole: bool = False
+    ) -> Judged:
         """The invariants of policies that read what changed. One that does not hold today is not broken by an edit.
 
-        Those that an earlier edit broke are asked first; where this one breaks any of them, no others are.
+        Inputs at hand are tried first, then those invariants that an earlier edit broke; where this one breaks any of
+        them, no others are asked, unless the `whole` answer is wanted. `beside` has the other profiles where the edit
+        is theirs, too.
         """
+        beside = beside or self._others
         policies = {name: _kept(policy, _concerns(policy, changed)) for name, policy in edited.policies.items()}
         asked = {name: _kept(policy, self._is_comparable) for name, policy in policies.items()}
-        again = self._failing(edited, asked, self._broken)
+        at_hand = self._broken_at_hand(edited, asked, beside)
+        if at_hand and not whole:
+            return Judged(at_hand, whole=False)
+        known = {_key(verdict) for verdict in at_hand}
+        left = [name for name in _names(asked) if name not in known]
+        again = [] if whole else self._failing(edited, asked, beside, self._broken & set(left))
         if any(verdict.status == "refuted" for verdict in again):
-            return Judged(tuple(verdict for verdict in again if verdict.status == "refuted"))
-        failing = self._failing(edited, asked)
+            return Judged(self._learned(verdict for verdict in again if verdict.status == "refuted"), whole=False)
+        failing = self._failing(edited, asked, beside, left)
         refuted = {_key(verdict) for verdict in failing if verdict.status == "refuted"}
         self._learn_of_today(refuted)
-        broken = tuple(each for each in failing if _key(each) in refuted and self._today[_key(each)] == "proven")
-        self._broken |= {_key(verdict) for verdict in broken}
+        broken = [each for each in failing if _key(each) in refuted and self._today[_key(each)] == "proven"]
         unknown = {_key(each) for each in failing if "undecided" in (each.status, self._today.get(_key(each)))}
         unknown |= set(_names(policies)) - set(_names(asked))
-        return Judged(broken, tuple(sorted(".".join(name) for name in unknown)))
+        found = sorted([*at_hand, *self._learned(broken)], key=lambda verdict: [*_names(asked)].index(_key(verdict)))
+        return Judged(tuple(found), tuple(sorted(".".join(name) for name in unknown)))
+
+    def _broken_at_hand(
+        self, edited: Rulebook, asked: Mapping[str, Policy], beside: Rulebooks | None
+    ) -> tuple[Verdict, ...]:
+        """Those that an input at hand breaks with the edit and not without, and that are not known to fail today."""
+        found = broken_at_hand(edited, asked, self._inputs, beside)
+        if not found:
+            return ()
+        inputs = [*self._inputs, *(facts for each in found if each.witness for facts in each.witness.facts)]
+        kept = {name: _kept(policy, _within(name, {_key(each) for each in found})) for name, policy in asked.items()}
+        before = {_key(each) for each in broken_at_hand(self._rulebook, kept, inputs, self._others)}
+        fresh = [each for each in found if _key(each) not in before]
+        self._learn_of_today({_key(each) for each in fresh})
+        return self._learned(each for each in fresh if self._today[_key(each)] != "refuted")
+
+    def _learned(self, broken: Iterable[Verdict]) -> tuple[Verdict, ...]:
+        """Invariants that an edit broke: they, and the inputs that did it, are tried on the next one first."""
+        learned = tuple(broken)
+        self._broken |= {_key(verdict) for verdict in learned}
+        for verdict in learned:
+            inputs = verdict.witness.facts if verdict.witness is not None else ()
+            self._inputs += [facts for facts in inputs if facts not in self._inputs]
+        return learned
 
     def _learn_of_today(self, wanted: Collection[Name]) -> None:
         """Ask what is not known yet of invariants without any edit."""
         fresh = [name for name in wanted if name not in self._today]
-        failing = self._failing(self._rulebook, self._rulebook.policies, fresh) if fresh else []
+        failing = self._failing(self._rulebook, self._rulebook.policies, self._others, fresh) if fresh else []
         held: dict[Name, Status] = dict.fromkeys(fresh, "proven")
         self._today |= held | {_key(verdict): verdict.status for verdict in failing}
 
     def _is_comparable(self, invariant: Invariant) -> bool:
         """Whether the profile that an invariant compares this one with is there."""
         profile = self._rulebook.profile
-        if not isinstance(invariant, AtLeastAsStrict) or profile not in (invariant.profile, invariant.than):
-            return True
-        if invariant.profiles is not None and profile not in invariant.profiles:
+        if not isinstance(invariant, AtLeastAsStrict) or not speaks_of(invariant, profile):
             return True
         if self._others is None:
             return False
@@ -108,19 +144,22 @@ class Promises:
         return True
 
     def _failing(
-        self, rulebook: Rulebook, policies: Mapping[str, Policy], only: Collection[Name] | None = None
+        self,
+        rulebook: Rulebook,
+        policies: Mapping[str, Policy],
+        others: Rulebooks | None,
+        only: Collection[Name],
     ) -> list[Verdict]:
-        """The invariants of these policies, or `only` some of them, that are refuted or undecided."""
-        if only is not None:
-            policies = {name: _kept(policy, _within(name, only)) for name, policy in policies.items()}
+        """Those of some invariants of these policies that are refuted or undecided."""
+        policies = {name: _kept(policy, _within(name, only)) for name, policy in policies.items()}
         asked = replace(rulebook, policies={name: policy for name, policy in policies.items() if policy.invariants})
         if not asked.policies:
             return []
         proofs = prove(
             rulebook.profile,
-            lambda name: asked if name == rulebook.profile or self._others is None else self._others(name),
+            lambda name: asked if name == rulebook.profile or others is None else others(name),
             only=_INVARIANTS,
-            timeout_s=max(self._budget.left_s, _LEAST_S),
+            timeout_s=max(self._budget.left_s / 2, _LEAST_S),  # one hard question leaves time for the others
             budget=self._budget,
         )
         return [verdict for verdict in proofs.verdicts if verdict.status != "proven"]

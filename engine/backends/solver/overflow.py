@@ -50,14 +50,14 @@ def _least(expression: Expression) -> float:
         case Constant(value=value):
             return abs(float(value))
         case FactRef(type=NumberType() as kind) | DecisionRef(type=NumberType() as kind):
-            return max(kind.min, -kind.max, 0.0)
+            return float(max(kind.min, -kind.max, 0.0))
         case ParameterRef(type=NumberType() as kind):
-            return max(kind.min, -kind.max, 0.0)
+            return float(max(kind.min, -kind.max, 0.0))
     return 0.0
 
 
 def _reach(kind: NumberType) -> float:
-    return max(abs(kind.min), abs(kind.max))
+    return float(max(abs(kind.min), abs(kind.max)))  # ends may be fractions, whose products know no infinity
 
 
 def _up(value: float) -> float:

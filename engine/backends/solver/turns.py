@@ -107,6 +107,7 @@ def _keyboard() -> Iterator[None]:
         told.close()
         watcher.join()
         heard.close()
+    go_on()  # pressed after the last question
 
 
 def _note(*_: object) -> None:
@@ -115,9 +116,19 @@ def _note(*_: object) -> None:
 
 
 def _interrupt_when(heard: socket.socket) -> None:
-    """Interrupt the solver whenever there was a signal, until nobody listens any more."""
-    while signals := heard.recv(1):
-        if signals[0] == signal.SIGINT:
+    """Interrupt the solver once there was a signal, again and again, until nobody listens any more."""
+    is_pressed = False
+    while True:
+        try:
+            signals = heard.recv(1)
+        except TimeoutError:
+            _interrupt()
+            continue
+        if not signals:
+            return
+        if signals[0] == signal.SIGINT and not is_pressed:
+            is_pressed = True
+            heard.settimeout(_POLL_S)
             _interrupt()
 
 

@@ -7,11 +7,11 @@ markout.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import get_args
 
-from engine.journal.events import Event, IntentReceived, IntentRefused
+from engine.journal.events import Event, IntentReceived, IntentRefused, Outcome
 from engine.language.spelling import did_you_mean
 from engine.routing.evidence.errors import ViewError
 from engine.routing.evidence.owners import Owners
@@ -93,6 +93,13 @@ def story(events: Iterable[Event], intent_id: str) -> list[Event]:
         help_text = did_you_mean(intent_id, ids, "`sluice journal --type intent` lists them")
         raise ViewError(f"the journal holds no intent `{intent_id}`", help_text)
     return found
+
+
+def is_open(events: Sequence[Event]) -> bool:
+    """Whether the intent of a story has not ended; one that was refused at once never began."""
+    return not any(isinstance(event, Outcome) for event in events) and not all(
+        isinstance(event, IntentRefused) for event in events
+    )
 
 
 def _order_of(event: Event) -> str | None:

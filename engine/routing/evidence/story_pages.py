@@ -12,6 +12,7 @@ from rich.text import Text
 from engine.journal.events import Decided, Event, Heard, IntentReceived, OrderError, Outcome, Routed, Worked
 from engine.printing import counted, is_measured, print_wrapped, printable
 from engine.routing.evidence.owners import Owners
+from engine.routing.evidence.story import is_open
 from engine.routing.evidence.words import Words
 from engine.venues.messages import Fill
 
@@ -63,7 +64,7 @@ def print_story(console: Console, events: Sequence[Event]) -> None:
         line = Text.assemble(f"{_after(event.ts_ms - start):>{_AFTER_CELLS - 2}}  ", (text, _style(event)))
         print_wrapped(console, line, hanging=_AFTER_CELLS)
     fills = sum(isinstance(event, Heard) and isinstance(event.message, Fill) and not event.again for event in events)
-    if not any(isinstance(event, Outcome) for event in events):
+    if is_open(events):
         print_wrapped(console, Text(f"still open, with {counted(fills, 'fill')} so far", "bold"))
 
 

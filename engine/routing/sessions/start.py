@@ -22,7 +22,6 @@ from typing import Any, TypeAlias, get_args
 import msgspec
 
 from engine.backends.decision import to_json
-from engine.backends.solver import turns
 from engine.book import Book
 from engine.home import find_cache
 from engine.journal.disk import LOCK, Lock
@@ -168,7 +167,7 @@ class Running:
             return await self.drive()
         finally:
             beside.cancel()
-            await asyncio.to_thread(turns.stop)  # what is being proven is for nobody now
+            await asyncio.to_thread(self.reloading.stop_proving)
             (ended,) = await asyncio.gather(beside, return_exceptions=True)
             if isinstance(ended, Exception) and not isinstance(ended, asyncio.CancelledError):
                 _log.error("reloading broke down: %r", ended)

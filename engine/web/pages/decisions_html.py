@@ -15,6 +15,7 @@ from engine.analysis.explain import ConditionLook, Explanation, GapLook, LeafLoo
 from engine.backends.decision import show_value
 from engine.journal.events import Decided, Event, Heard, OrderError, Outcome, Routed
 from engine.printing import counted
+from engine.routing.evidence.story import is_open
 from engine.routing.evidence.words import Words
 from engine.venues.messages import Fill
 from engine.web.kept import Remade, decision_id_of
@@ -38,6 +39,7 @@ from engine.web.pages.markup import (
     tag,
     without_route,
 )
+from engine.web.pages.vetoes import is_refused
 
 FEED, FEED_TABLE, FEED_NOTE, STORY = "feed", "feed-table", "feed-note", "story"
 MOST_ROWS: Final = 100
@@ -66,7 +68,7 @@ def feed_note(*, waiting: int = 0, passed: int = 0) -> Markup:
 
 def feed_row(routed: Routed) -> Markup:
     """One route decision."""
-    event = "refused" if routed.route == "none" else _EVENTS.get(routed.event, routed.event.replace("_", " "))
+    event = _left(routed) if routed.route == "none" else _EVENTS.get(routed.event, routed.event.replace("_", " "))
     exit_ = tag("small", "exit") if routed.is_exit else None
     link = decision_link(routed.decision_id, "open", label=f"open the decision on {routed.intent_id}")
     return row(
@@ -84,6 +86,10 @@ def feed_row(routed: Routed) -> Markup:
     )
 
 
+def _left(routed: Routed) -> str:
+    return "refused" if is_refused(routed) else "too small"
+
+
 def _time(ts_ms: int) -> Markup:
     day, _, at = clock(ts_ms, dated=True).partition(" ")
     return tag("time", clock(ts_ms), tag("small", day), datetime=f"{day}T{at}Z")
@@ -92,8 +98,8 @@ def _time(ts_ms: int) -> Markup:
 # --- one decision ----------------------------------------------------------------------------------------------------
 
 
-def head_html(remade: Remade) -> Markup:
-    """What was decided, by what, and why."""
+def head_html(remade: Remade, routed: Routed | None = None) -> Markup:
+    """What was decided, by what, and why; first of all what came of it, `routed`, where that has another reason."""
     record, event = remade.record, remade.event
     decided: Mapping[str, Any] = record["decided"]
     route = decided.get("route")
@@ -113,8 +119,12 @@ def head_html(remade: Remade) -> Markup:
         if remade.differs
         else None
     )
+    came = None
+    if routed is not None and routed.reason != record.get("reason"):
+        came = tag("p", mark(routed.route), " ", without_route(routed.reason, routed.route), class_="said")
     return section(
         "What was decided",
+        came,
         tag("p", *lead, without_route(str(record.get("reason") or ""), str(route)), class_="said"),
         differs,
         tag("ul", values, class_="values"),
@@ -224,11 +234,10 @@ def story_html(story: Sequence[Event], shown: str = "") -> Markup:
         return section(title, empty(none), id_=STORY)
     words, start = Words(), story[0].ts_ms
     items = [_told(event, words, start, shown) for event in story]
-    is_open = not any(isinstance(event, Outcome) for event in story)
     return section(
         title,
         tag("ol", items, class_="story"),
-        tag("p", "It is still open.", class_="soft") if is_open else None,
+        tag("p", "It is still open.", class_="soft") if is_open(story) else None,
         note=f"from {clock(start, dated=True)} UTC",
         id_=STORY,
     )
@@ -317,5 +326,9 @@ def _edit(lines: Sequence[str] | None, *, is_undecided: bool) -> Markup:
 
 def _promises(found: Mapping[str, Any]) -> Markup:
     """What becomes of the invariants with the edit."""
-    said = (("This edit breaks what holds today: ", "breaks"), ("Not proven with it: ", "unproven"))
+    said = (
+        ("It is an edit of a profile that others extend, and changes them, too: ", "also"),
+        ("This edit breaks what holds today: ", "breaks"),
+        ("Not proven with it: ", "unproven"),
+    )
     return join([tag("p", text, ", ".join(found[key])) for text, key in said if found.get(key)])

@@ -153,7 +153,7 @@ class _Feed:
 async def decision_page(site: Site, decision_id: str) -> None:
     """Lay one decision out."""
     remade: Remade | None = None
-    wrong = ""
+    wrong, is_broken = "", False
     if not re.fullmatch(DECISION_ID, decision_id):
         wrong = "An id of a decision is 24 hex digits, in lower case."
     else:
@@ -161,11 +161,13 @@ async def decision_page(site: Site, decision_id: str) -> None:
             with site.searches.take():
                 remade = await site.live.decision(decision_id)
         except (SluiceError, JournalError, OSError) as error:
-            wrong = f"It cannot be made again: {getattr(error, 'message', str(error))}."
+            wrong, is_broken = f"It cannot be made again: {getattr(error, 'message', str(error))}.", True
     about = "" if remade is None else remade.event.intent_id or str(remade.record.get("symbol") or "")
     with framed(site, f"/decisions/{decision_id}", f"Decision on {about}" if about else "Decision"):
         raw(tag("p", tag("a", "← all decisions", href="/decisions")))
         if remade is None:
+            if not is_broken:
+                ui.context.client.status_code = 404
             raw(tag("p", wrong or "The journal holds no such decision.", class_="alert", role="alert"))
             return
         _Opened(site, remade)
@@ -178,7 +180,7 @@ class _Opened:
         self._site = site
         self._remade = remade
         route = remade.explanation.decision.outcome.values.get("route")
-        raw(head_html(remade))
+        raw(head_html(remade, self._routed()))
         if route is not None and route != "maker":
             with ui.element("section").classes("card"):
                 raw(tag("h2", "Why not maker?"))
@@ -194,6 +196,12 @@ class _Opened:
         raw(steps_html(explained, is_of_now=is_of_now))
         play = f"/rules/play?decision={remade.record['decision_id']}"
         raw(tag("p", tag("a", "Move its facts in the playground", href=play)))
+
+    def _routed(self) -> Routed | None:
+        """What came of this decision, where that is at hand."""
+        decision_id = self._remade.record["decision_id"]
+        made = (each for each in self._site.live.latest() if each.event in ("decision", "decided_again"))
+        return next((each for each in made if each.decision_id == decision_id), None)
 
     def _story(self) -> dict[str, Markup]:
         """As far as it went: its orders may still work. Nothing where it went no further."""

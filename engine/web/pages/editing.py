@@ -7,6 +7,7 @@ over.
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,20 +48,32 @@ class Checked:
 
 
 _SAVING = threading.Lock()
-"""One document is saved at a time: between the look whether it was changed and its replacement, nobody comes."""
+"""One document is saved at a time by this process: of two pages that replace the same text, one is told of the other.
+
+Another program may still write between the look whether a document was changed and its replacement.
+"""
 
 
 class Editing:
-    """The documents of a home, as they were when `read_again` was called last."""
+    """The documents of a home, as they were when `read_again` was called last; for several threads."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
         self._files = read_files(home)
+        self._readings = itertools.count(1)
+        self._shown = 0
+        """The reading that `_files` are of: one that began before it and ends after it is out of date."""
+        self._showing = threading.Lock()
 
     def read_again(self) -> bool:
         """Read all documents, which takes some milliseconds; whether any of them is another now."""
-        before, self._files = self._files, read_files(self.home)
-        return _texts(before) != _texts(self._files)
+        reading = next(self._readings)
+        files = read_files(self.home)
+        with self._showing:
+            if reading < self._shown:
+                return False
+            before, self._files, self._shown = self._files, files, reading
+        return _texts(before) != _texts(files)
 
     @property
     def names(self) -> list[str]:
@@ -74,27 +87,13 @@ class Editing:
             EditError: for what is no document of the home.
 
         """
-        if name not in self._files.sources:
-            raise EditError(f"`{name}` is no document of this home", "choose one from the list")
-        return self._files.sources[name].text
+        return _text(self._files, name)
 
     def check(self, name: str, text: str) -> Checked:
         """What the loader says of the home with another text of a document; takes a tenth of a second."""
-        self.text(name)
-        files, found = self._files, Findings()
-        source = decode_source(text.encode("utf-8", "replace"), name, found)
-        findings = (*(each for each in files.findings if each.span.file != name), *found)
-        sources = {**files.sources, name: source or Source.of(name, "")}
-        workspace = Workspace(Files(sources, findings))
-        kept = {(each.span, each.code, each.message): each for each in workspace.findings}
-        profiles: list[tuple[str, str | None]] = []
-        for profile in workspace.profiles():
-            version, said = _loaded(workspace, profile)
-            profiles.append((profile, version))
-            for each in said:
-                kept.setdefault((each.span, each.code, each.message), each)
-        ordered = sorted(kept.values(), key=lambda each: (each.span.file != name, each.span))
-        return Checked(tuple(ordered), tuple(profiles))
+        files = self._files
+        _text(files, name)
+        return _check(files, name, text)
 
     def save(self, name: str, text: str, before: str) -> None:
         """Write a document in place of the text `before`, beside all others as they are on disk now.
@@ -110,10 +109,10 @@ class Editing:
         if len(content) > MOST_BYTES:
             raise EditError("the text is too long", "split the document")
         with _SAVING:
-            self.read_again()
-            if self.text(name) != before:
+            files = read_files(self.home)  # what is shown may be older, or become so in another thread
+            if _text(files, name) != before:
                 raise EditError(f"`{name}` was changed meanwhile", "look at what is there now, and decide")
-            if not self.check(name, text).is_sound:
+            if not _check(files, name, text).is_sound:
                 raise EditError("it would not load", "mend the findings first")
             try:
                 write_whole(self.home / name, content)
@@ -121,6 +120,29 @@ class Editing:
                 reason = (error.strerror or str(error)).lower()
                 raise EditError(f"`{name}` cannot be written: {reason}", "check its permissions") from error
             self.read_again()
+
+
+def _text(files: Files, name: str) -> str:
+    if name not in files.sources:
+        raise EditError(f"`{name}` is no document of this home", "choose one from the list")
+    return files.sources[name].text
+
+
+def _check(files: Files, name: str, text: str) -> Checked:
+    found = Findings()
+    source = decode_source(text.encode("utf-8", "replace"), name, found)
+    findings = (*(each for each in files.findings if each.span.file != name), *found)
+    sources = {**files.sources, name: source or Source.of(name, "")}
+    workspace = Workspace(Files(sources, findings))
+    kept = {(each.span, each.code, each.message): each for each in workspace.findings}
+    profiles: list[tuple[str, str | None]] = []
+    for profile in workspace.profiles():
+        version, said = _loaded(workspace, profile)
+        profiles.append((profile, version))
+        for each in said:
+            kept.setdefault((each.span, each.code, each.message), each)
+    ordered = sorted(kept.values(), key=lambda each: (each.span.file != name, each.span))
+    return Checked(tuple(ordered), tuple(profiles))
 
 
 def _texts(files: Files) -> dict[str, str]:

@@ -29,6 +29,8 @@ _PART = "editor-findings"
 _SETTLED_S = 0.3
 """How often is looked whether something was typed."""
 _DISK_EVERY_S = 1.0
+_ANSWER_S = 3.0
+"""How long the browser may take to answer."""
 _GONE: Final = ""
 """What stands on disk where the document was deleted."""
 
@@ -173,8 +175,7 @@ class _Editor:
         elif now == _GONE:
             self._tell("The file was deleted on disk; what is typed here cannot be saved.")
         elif self._text.value == self._before:
-            self._take(now)
-            self._tell("The file was changed on disk: this is how it is now.")
+            await self._take_unless_typed(now)
         else:
             self._ask(now)
 
@@ -192,13 +193,37 @@ class _Editor:
         with self._notice, ui.element("div").classes("notice"):
             raw(tag("p", "The file was changed on disk since this edit began."), shown)
             with ui.element("div").classes("filters"):
-                ui.button("Take the file", on_click=lambda: self._take(now)).props("no-caps unelevated")
+                take = ui.button("Take the file", on_click=lambda: self._take(now, None))
+                take.props("no-caps unelevated")
                 ui.button("Keep what is typed", on_click=lambda: self._keep(now)).props("no-caps outline")
 
-    def _take(self, now: str) -> None:
+    async def _take_unless_typed(self, now: str) -> None:
+        taken = await self._take(now, self._before)
+        if taken:
+            self._tell("The file was changed on disk: this is how it is now.")
+        elif taken is None:
+            self._asked_about = self._before  # to be seen again
+        else:
+            self._ask(now)
+
+    async def _take(self, now: str, shown: str | None) -> bool | None:
+        """Have the browser show what is on disk, in place of `shown` alone or of anything.
+
+        Returns whether it did; None where it does not answer.
+        """
+        taken = await self._ask_browser("take", now, shown)
+        if taken is not True:
+            return False if taken is False else None
         self._tell("")
-        self._begin_with(now)
-        self._text.value = now
+        self._before = self._asked_about = now
+        return True
+
+    async def _ask_browser(self, method: str, *args: object) -> object:
+        """What a method of the browser's side gives; None where there is no answer."""
+        try:
+            return await self._side.run_method(method, *args, timeout=_ANSWER_S)
+        except TimeoutError:
+            return None
 
     def _keep(self, now: str) -> None:
         """To save replaces from here on what is on disk now."""
@@ -211,15 +236,29 @@ class _Editor:
 
     async def _save(self) -> None:
         given, self._token.value = self._token.value or "", ""
-        text = self._text.value
         try:
             self._site.check_token(given, client_of(ui.context.client.ip))
-            await asyncio.to_thread(self._editing.save, self._name, text, self._before)
+            text, before = await self._held()
+            await asyncio.to_thread(self._editing.save, self._name, text, before)
         except ProblemError as error:
             self._said.text = f"Not saved: {error.detail}."
         except EditError as error:
             self._said.text = f"Not saved: {error.message}; {error.help}."
         else:
             self._begin_with(text)
+            self._checked = None  # other documents may be others as well
             self._tell("")
             self._said.text = "Saved. A session that watches the home takes it from here."
+
+    async def _held(self) -> tuple[str, str]:
+        """What the browser shows, and what was on disk where that edit began: this side may know less of both.
+
+        Raises:
+            EditError: if the browser does not say.
+
+        """
+        match await self._ask_browser("held"):
+            case {"text": str(text), "before": str(before)}:
+                return text, before
+            case _:
+                raise EditError("the browser does not say what it shows", "try again, or load the page anew")

@@ -63,6 +63,21 @@ export default {
       this.before = before;
       if (this.editor) this.keep(this.editor.state.doc.toString());
     },
+    // What is shown, and what was on disk where that edit began; null before the editor is there.
+    held() {
+      return this.editor ? { text: this.editor.state.doc.toString(), before: this.before } : null;
+    },
+    // Show another text, where `shown` is shown or is null; says whether. The server hears of it as of what is typed:
+    // a text that came from there would cross with keys that are pressed, and both sides would show different ones.
+    take(text, shown) {
+      if (!this.editor) return null;
+      const doc = this.editor.state.doc;
+      if (shown !== null && doc.toString() !== shown) return false;
+      this.before = text;
+      this.editor.dispatch({ changes: { from: 0, to: doc.length, insert: text } });
+      this.based(text);
+      return true;
+    },
     async mark(id, lines) {
       const CM = await import("nicegui-codemirror");
       const editor = await editorOf(id);

@@ -1,7 +1,8 @@
 """How fresh a page is: which session it shows, and whether that is still written.
 
 In: the model of the present. Out: a `Freshness`, and the line that stands at the top of every page. Two clocks run
-here: a snapshot's age is in the time of the market, and how long nothing was written in real time.
+here: a snapshot's age is in the time of the market, and how long nothing was written in real time. How long is too
+long is judged by the journal's own pace: one that is written many times a second looks quiet after some seconds.
 
 The state stands apart from the figures beside it: it is read out when it changes, and they change every second.
 """
@@ -21,7 +22,14 @@ from engine.web.pages.markup import age, tag
 OLD_S = 3 * RouterShape().snapshot_every_ms / 1000
 """Three snapshots were missed."""
 
-State = Literal["empty", "live", "stale", "ended"]
+_QUIET_GAPS = 5.0
+"""A quiet time is so many times the longest gap between the last writes."""
+_QUIET_FLOOR_S = 5.0
+"""Less is never called quiet: a busy machine may take so long."""
+_STALE_AFTER = 4.0
+"""So many quiet times, and nobody is taken to write any more."""
+
+State = Literal["empty", "live", "quiet", "stale", "ended"]
 
 STATE, DETAILS = "fresh-state", "fresh-details"
 
@@ -42,25 +50,40 @@ def freshness(live: Live) -> Freshness:
     quiet_s, old_s = live.quiet_s(), live.health_age_s()
     if session is None and live.last_seq == 0:
         return Freshness("empty", "no session was seen yet", ("start one with sluice run: its journal is shown here",))
-    details = []
+    is_over = session is not None and session.ended is not None
+    calm_s = quiet_after_s(live.longest_gap_s())
+    is_stale = quiet_s is not None and quiet_s > min(OLD_S, _STALE_AFTER * calm_s)
+    is_quiet = not is_over and not is_stale and quiet_s is not None and quiet_s > calm_s
+    details = [f"for {age(quiet_s)}"] if is_quiet else []
     if health is not None:
         details += [f"tick {health.tick}", f"snapshot {age(old_s)} old in market time"]
     if session is not None:
         details += [f"{session.profile} {session.rulebook[:12]}", f"{session.venue}, {session.market}"]
-    if quiet_s is not None:
+    if quiet_s is not None and not is_quiet:
         details.append(f"written {age(quiet_s)} ago")
     if live.bad_lines:
         details.append(f"{live.bad_lines} broken lines passed over")
     if session is not None and session.ended is not None:
         return Freshness("ended", f"the session has ended: {session.ended.replace('_', ' ')}", tuple(details))
-    if quiet_s is not None and quiet_s > OLD_S:
+    if is_stale:
         return Freshness("stale", "stale: nothing is written any more", tuple(details))
     if old_s is not None and old_s > OLD_S:
         return Freshness("stale", "stale: snapshots are missing", tuple(details))
+    if is_quiet:
+        return Freshness("quiet", "quiet", tuple(details))
     return Freshness("live", "live", tuple(details))
 
 
-_SIGNS = {"empty": "○", "live": "●", "stale": "◷", "ended": "■"}
+def quiet_after_s(longest_gap_s: float | None) -> float:
+    """From how many seconds without a write on a journal is called quiet, by the longest gap of lately.
+
+    >>> quiet_after_s(0.4), quiet_after_s(4.0), quiet_after_s(60.0), quiet_after_s(None)
+    (5.0, 20.0, 180.0, 180.0)
+    """
+    return OLD_S if longest_gap_s is None else min(OLD_S, max(_QUIET_FLOOR_S, _QUIET_GAPS * longest_gap_s))
+
+
+_SIGNS = {"empty": "○", "live": "●", "quiet": "◔", "stale": "◷", "ended": "■"}
 
 
 def freshness_parts(live: Live) -> dict[str, Markup]:

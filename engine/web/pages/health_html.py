@@ -1,12 +1,14 @@
 """Health as HTML: a summary of all symbols, and a row each, from one snapshot and nothing else.
 
 In: the last snapshot with its age, and the trend of each symbol. Out: parts of the page by their ids. What the health
-policy warns of stands in red in its column, and in words with the rule that says it; figures that the rules no longer
-see stand in parentheses; ages are as of the snapshot.
+policy warns of is marked in its column, in the colour of the word that the policy has for the symbol, and in words with
+the rule that says it; figures that the rules no longer see stand in parentheses; ages are as of the snapshot.
 """
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -70,6 +72,9 @@ _COLUMN_OF_FLAG: Final[Mapping[str, str]] = {
 _WORST_FIRST: Final = ("critical", "warn", None, "ok")
 _WORST_TIER_FIRST: Final = ("broken", "degraded", "ok", "good")
 
+_MOST_CAUSES: Final = 2
+"""Named beside the status of all symbols."""
+
 _OF_THE_ACCOUNT: Final = ("drawdown", "risk_stale")
 """Warnings of the shipped health policy that are the same for every symbol."""
 
@@ -77,14 +82,16 @@ _OF_THE_ACCOUNT: Final = ("drawdown", "risk_stale")
 def summary_html(health: HealthNow) -> Markup:
     """The summary row: all symbols together."""
     summary, risk = health.router_health.summary, health.risk
+    may_rest, gated = _may_rest(health)
+    kept = [f"{summary.makers_paused} paused", *([f"{gated} gated"] if gated else [])]
     counts, tiers = _counts(summary.statuses, _WORST_FIRST), _counts(summary.qualities, _WORST_TIER_FIRST)
     tiles: list[tuple[str, Child, str]] = [
-        ("status", mark(summary.status), counts or f"{summary.symbols} symbols"),
+        ("status", mark(summary.status), _and(_worst_causes(health), counts or f"{summary.symbols} symbols")),
         ("maker fill", percent(summary.maker_fill_rate), f"{number(summary.sample_count, digits=0)} attempts"),
         ("fallback", percent(summary.fallback_rate), "of all attempts"),
         ("slippage p95", number(summary.slippage_p95, "bps"), "of the worst symbol"),
         ("ack latency", number(summary.ack_latency_ms, "ms", 0), "median, slowest symbol"),
-        ("maker first", f"{summary.maker_first} of {summary.symbols}", f"{summary.makers_paused} paused"),
+        ("maker first", f"{may_rest} of {summary.symbols}", ", ".join(["may rest", *kept])),
         ("quality", tiers or UNKNOWN, "symbols by tier"),
         (
             "not fresh",
@@ -94,17 +101,49 @@ def summary_html(health: HealthNow) -> Markup:
         ("risk mode", risk.risk_mode or UNKNOWN, f"drawdown today {percent(risk.drawdown_today)}"),
         ("net asset value", number(health.nav.nav_usd, "USD", 0), f"cash {_money(health)}"),
     ]
+    kind = _kind(summary.status)
     red = {"risk mode": _warned_of_the_account(health)}
     shown = [
         tag(
             "div",
             tag("dt", label),
-            tag("dd", tag("b", value), tag("small", beside), *map(_by_rule, red.get(label, ()))),
-            class_="tile bad" if red.get(label) else "tile",
+            tag("dd", tag("b", value), tag("small", beside), [_by_rule(each, kind) for each in red.get(label, ())]),
+            class_=f"tile {kind}" if red.get(label) else "tile",
         )
         for label, value, beside in tiles
     ]
     return tag("dl", shown, class_="tiles", id_=SUMMARY)
+
+
+def _and(*told: str) -> str:
+    return "; ".join(filter(None, told))
+
+
+def _worst_causes(health: HealthNow) -> str:
+    """What the symbols of the worst status are warned of: what their status rests on first, then the most frequent."""
+    worst = [line for line in health.router_health.symbols if line.status == health.router_health.summary.status]
+    ranked: Counter[tuple[bool, str]] = Counter(
+        (not _is_cause(warned, line), warned.flag) for line in worst for warned in line.warnings
+    )
+    ordered = sorted(ranked, key=lambda each: (each[0], -ranked[each]))
+    return ", ".join(dict.fromkeys(flag.replace("_", " ") for _, flag in ordered[:_MOST_CAUSES]))
+
+
+def _is_cause(warned: Warned, line: SymbolHealth) -> bool:
+    """Whether the reason of the status names a warning."""
+    return re.search(rf"\b{re.escape(warned.flag)}\b", line.reason) is not None
+
+
+def _may_rest(health: HealthNow) -> tuple[int, int]:
+    """Symbols whose orders may rest now, and those that a gate alone keeps from it, whatever an intent says."""
+    lines = health.router_health.symbols
+    gated = [bool(line.vetoes) for line in lines if line.maker_first is True and line.maker_paused is False]
+    return len(gated) - sum(gated), sum(gated)
+
+
+def _kind(status: str | None) -> str:
+    """How what is warned of looks: as the word that the policy has for it all."""
+    return "warned" if status == "warn" else "bad"
 
 
 def _counts(held: Mapping[str, int], first: Sequence[str | None]) -> str:
@@ -125,9 +164,11 @@ def _warned_of_the_account(health: HealthNow) -> list[Warned]:
     return list(found.values())
 
 
-def _by_rule(warned: Warned) -> Markup:
+def _by_rule(warned: Warned, kind: str) -> Markup:
     """The sign of a warning, and the rule that says it."""
-    return tag("small", tag("i", "✖ ", aria_hidden="true"), name(warned.rule), class_="rule")
+    return tag(
+        "small", tag("i", "▲ " if kind == "warned" else "✖ ", aria_hidden="true"), name(warned.rule), class_="rule"
+    )
 
 
 def _money(health: HealthNow) -> str:
@@ -166,6 +207,7 @@ def _order(line: SymbolHealth) -> tuple[int, str]:
 def row_html(line: SymbolHealth, execution: SymbolExecution | None, trend: Sequence[Point]) -> Markup:
     """One symbol."""
     flagged = {_COLUMN_OF_FLAG[warned.flag]: warned for warned in line.warnings if warned.flag in _COLUMN_OF_FLAG}
+    kind = _kind(line.status)
     measured = not is_stale(line, "telemetry")
     volatility = None if execution is None else execution.vol
     spread = None if volatility is None else volatility.spread_bps
@@ -175,7 +217,7 @@ def row_html(line: SymbolHealth, execution: SymbolExecution | None, trend: Seque
         warned = flagged.get(column)
         if warned is None:
             return cell(column, *content)
-        return cell(column, *content, _by_rule(warned), class_="bad")
+        return cell(column, *content, _by_rule(warned, kind), class_=kind)
 
     def seen(text: str) -> Child:
         return text if measured or text == UNKNOWN else soft(f"({text})")
@@ -248,7 +290,8 @@ def _warnings(line: SymbolHealth) -> Child:
     """Each warning with its rule, what it saw and where it stands; the reason of the status where none is raised."""
     if not line.warnings:
         return tag("small", line.reason) if line.status != "ok" and line.reason else None
-    return tag("ul", [tag("li", _warned(warned)) for warned in line.warnings], class_="warnings")
+    ordered = sorted(line.warnings, key=lambda warned: not _is_cause(warned, line))
+    return tag("ul", [tag("li", _warned(warned)) for warned in ordered], class_="warnings")
 
 
 def _warned(warned: Warned) -> Child:
@@ -269,10 +312,18 @@ def _breakers(line: SymbolHealth) -> Child:
     if not line.breakers:
         return UNKNOWN
     return [
-        [mark(each.state, each.state.replace("_", " ")), tag("small", f"{each.scope}, {age(each.in_state_s)}")]
+        [
+            mark(_state(each.state, line), each.state.replace("_", " ")),
+            tag("small", f"{each.scope}, {age(each.in_state_s)}"),
+        ]
         for each in line.breakers
         if each.state != "closed" or each.scope == line.symbol
     ] or mark("closed")
+
+
+def _state(state: str, line: SymbolHealth) -> str:
+    """An open breaker is as bad as the policy says that it is."""
+    return "warn" if state == "open" and line.status == "warn" else state
 
 
 def _last(last: LastRoute | None) -> Child:

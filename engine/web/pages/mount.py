@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastapi.middleware.gzip import GZipMiddleware
-from nicegui import ui
+from nicegui import Client, app, ui
 
 from engine.web.live import RouteFilter
 from engine.web.pages.decisions_page import decision_page, decisions_page
 from engine.web.pages.editor_page import editor_page
-from engine.web.pages.frame import style
+from engine.web.pages.frame import framed, raw, style
 from engine.web.pages.health_page import health_page
+from engine.web.pages.markup import tag
 from engine.web.pages.playground_page import playground_page
 from engine.web.pages.rules_page import (
     compare_page,
@@ -32,6 +33,9 @@ from engine.web.pages.vetoes_page import vetoes_page
 from engine.web.pages.what_if_page import what_if_page
 
 if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
     from engine.web.server import Web
 
 _ICON = (
@@ -59,6 +63,7 @@ def mount(web: Web, home: Path, logs: Path) -> None:
         questions=Room(_QUESTIONS_AT_ONCE),
     )
     _register(site)
+    _say_what_is_not_there(site)
     ui.run_with(
         web.app,
         title="Sluice",
@@ -70,6 +75,21 @@ def mount(web: Web, home: Path, logs: Path) -> None:
         # On this machine it takes longer to pack the scripts than to hand them over.
         gzip_middleware_factory=None if access.is_loopback else GZipMiddleware,
     )
+
+
+def _say_what_is_not_there(site: Site) -> None:
+    """Answer paths that are no page with one that has the menu; files that pages ask for are refused as they were."""
+    refuse = app.exception_handlers[404]
+
+    async def no_such_page(request: Request, error: Exception) -> Response:
+        if request.scope.get("endpoint") not in (None, app):
+            refused: Response = await refuse(request, error)  # type: ignore[misc]  # of Starlette: it is async
+            return refused
+        with Client(ui.page(""), request=request) as client, framed(site, request.url.path, "There is no such page"):
+            raw(tag("p", "Nothing is at ", tag("code", request.url.path), ".", class_="alert", role="alert"))
+        return client.build_response(request, 404)
+
+    app.add_exception_handler(404, no_such_page)
 
 
 def _register(site: Site) -> None:

@@ -19,9 +19,10 @@ from engine.web.pages.decisions_html import missing_html, steps_html
 from engine.web.pages.frame import every, raw, tell_of_another_rulebook
 from engine.web.pages.live_html import LiveHtml
 from engine.web.pages.markup import address, mark, section, soft, tag, without_route
-from engine.web.pages.playing import Field, GroupFields, Play, newest_routing, play
+from engine.web.pages.playing import Field, GroupFields, Play, Reach, newest_routing, play
 from engine.web.pages.rules_page import ruled
 from engine.web.pages.site import Site
+from engine.web.pages.slider import Slider
 
 _DECIDED, _STEPS = "played", "played-steps"
 _MOVED_EVERY_S = 0.1
@@ -110,15 +111,15 @@ class _Playground:
                 raw(tag("b", held.group.name), soft(f" {' '.join(held.group.doc.split())}"), into="span")
             with ui.element("div").classes("known"):
                 ui.switch(
-                    "known", value=held.is_there, on_change=lambda event: self._set(held, "is_there", event.value)
+                    f"{held.group.name} known",
+                    value=held.is_there,
+                    on_change=lambda event: self._set(held, "is_there", event.value),
                 ).props("dense")
             if held.age_s is not None:
                 self._number(
                     f"{held.group.name}: age in s",
                     held.age_s,
-                    0.0,
-                    max(60.0, 3 * held.age_s),
-                    0.5,
+                    Reach(0.0, max(60.0, 3 * held.age_s), 0.5),
                     partial(self._set, held, "age_s"),
                 )
             for each in held.fields:
@@ -132,9 +133,7 @@ class _Playground:
         kind, set_ = held.fact.type, partial(self._set, held, "value")
         match kind:
             case NumberType(unit=unit):
-                reach = held.reach
-                assert reach is not None
-                self._number(_label(held.fact.name, unit), held.value, reach.low, reach.high, reach.step, set_)
+                self._number(_label(held.fact.name, unit), held.value, self._play.reach(held), set_)
             case FlagType():
                 known = {"true": True, "false": False}
                 now = _MISSING if held.value is None else show_value(held.value)
@@ -155,28 +154,24 @@ class _Playground:
             "dense outlined options-dense"
         )
 
-    def _number(self, label: str, now: Value | None, low: float, high: float, step: float, set_: object) -> None:
-        """A number and its slider, which follow each other; an empty number is a missing fact."""
+    def _number(self, label: str, now: Value | None, reach: Reach | None, set_: object) -> None:
+        """A number and its slider, if it has one, which follow each other; an empty number is a missing fact."""
         assert callable(set_)
         with ui.element("div").classes("slide"):
             number = ui.number(label, value=now if isinstance(now, float) else None, placeholder=_MISSING).props(
                 "dense outlined clearable debounce=150 stack-label"
             )
-            slider = ui.slider(min=low, max=high, step=step, value=now if isinstance(now, float) else low).props(
-                f'aria-label="{label}"'
-            )
+            slider = None
+            if reach is not None:
+                at = now if isinstance(now, float) else (reach.low + reach.high) / 2
+                slider = Slider(label, reach, at, number.set_value)
 
         def typed(value: float | None) -> None:
             set_(None if value is None else float(value))
-            if value is not None:
-                slider.value = value
-
-        def slid(value: float) -> None:
-            if value != number.value:
-                number.value = float(f"{value:.10g}")  # steps add up to 0.30000000000000004
+            if value is not None and slider is not None:
+                slider.put(float(value))
 
         number.on_value_change(lambda event: typed(event.value))
-        slider.on_value_change(lambda event: slid(event.value))
 
     def _look(self) -> None:
         if self._is_moved:

@@ -1,7 +1,7 @@
 """Facts to play with: what a policy reads, as fields with a value each, and the decision that follows.
 
 In: a book, a policy, and facts to begin with. Out: `Field`s by group, and a facts object of their values. A number's
-slider reaches over its range where that is small, else around its value.
+slider reaches over its range where that is small, else around its value, or around those of its unit where it has none.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from statistics import median_low
 from typing import Any
 
 from engine.analysis.explain import Explanation, explain
 from engine.book import Book
 from engine.journal.events import Routed
 from engine.language.model import Fact, Group
-from engine.language.types import NumberType, Value
+from engine.language.types import NO_UNIT, NumberType, Value
 
 _SMALL_RANGE = 1_000.0
 _SLIDER_STEPS = 200
@@ -38,12 +39,6 @@ class Field:
     fact: Fact
     value: Value | None
     """None: missing."""
-
-    @property
-    def reach(self) -> Reach | None:
-        """Of a number; None for anything else."""
-        kind = self.fact.type
-        return reach_of(kind, self.value) if isinstance(kind, NumberType) else None
 
 
 @dataclass(slots=True)
@@ -79,6 +74,24 @@ class Play:
             _put(made, held.group.name, values)
         return made
 
+    def reach(self, of: Field) -> Reach | None:
+        """How far the slider of a fact goes; None for one that is no number, or of which nobody can say."""
+        kind = of.fact.type
+        if not isinstance(kind, NumberType):
+            return None
+        return reach_of(kind, of.value if of.value is not None else self._usual(kind.unit))
+
+    def _usual(self, unit: str) -> float | None:
+        """What known facts of a unit are about; None where there are none, or it is no unit that tells."""
+        known = [
+            each.value
+            for held in self.groups
+            for each in held.fields
+            if isinstance(each.fact.type, NumberType) and each.fact.type.unit == unit and isinstance(each.value, float)
+        ]
+        alike = [value for value in known if value]
+        return median_low(alike) if alike and unit != NO_UNIT else None
+
     def decide(self) -> Explanation:
         """Decide on them. Raises `FactsError` as `Book.decide` does."""
         return explain(self.book, self.policy, self.facts())
@@ -113,22 +126,27 @@ def newest_routing(routes: Iterable[Routed]) -> str | None:
     return next((each.decision_id for each in routes if each.route != "none" and each.event == "decision"), None)
 
 
-def reach_of(kind: NumberType, value: Value | None) -> Reach:
-    """How far a slider goes.
+def reach_of(kind: NumberType, value: Value | None) -> Reach | None:
+    """How far a slider goes; None for a wide range and no value. Below zero only where the value is.
 
     >>> reach_of(NumberType("ratio", 0, 1), 0.5)
     Reach(low=0, high=1, step=0.005)
     >>> reach_of(NumberType("price", 0, 1e12), 100.0)
-    Reach(low=0, high=300.0, step=1.0)
+    Reach(low=0.0, high=300.0, step=1.0)
     """
     low, high = kind.min, kind.max
-    if high - low > _SMALL_RANGE:
-        middle = float(value) if isinstance(value, int | float) else max(low, 0.0)
-        wide = 2 * abs(middle) or 100.0
-        low, high = max(low, middle - wide), min(high, middle + wide)
+    is_wide = high - low > _SMALL_RANGE
+    if is_wide:
+        if not isinstance(value, int | float):
+            return None
+        wide = 2 * abs(value) or 100.0
+        low, high = max(low, value - wide if value < 0 else 0.0), min(high, value + wide)
     rough = (high - low) / _SLIDER_STEPS or 1.0
     power = 10.0 ** math.floor(math.log10(rough))
-    return Reach(low, high, next(part * power for part in (1, 2, 5, 10) if part * power >= rough * 0.6))
+    step = next(part * power for part in (1, 2, 5, 10) if part * power >= rough * 0.6)
+    if is_wide:
+        low = math.ceil(low / step) * step  # not 1e-9, from which no step leads to a round number
+    return Reach(low, high, step)
 
 
 def _fitting(value: Any, fact: Fact) -> Value | None:

@@ -5,6 +5,7 @@ In: what `show`, `compare`, the solver and the history say. Out: parts of the pa
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -58,6 +59,8 @@ from engine.web.proving import STATES, Proof
 from engine.web.proving import counted as counted_proofs
 
 IN_FORCE: Final = "in-force"
+_PROVED: Final = re.compile(r"\d+ of \d+ invariants proved")
+"""As the line of an accepted change says it."""
 SUBPAGES: Final = (
     ("/rules", "In force"),
     ("/rules/values", "Values"),
@@ -106,13 +109,22 @@ def in_force_html(book: Book, live: Live, status: Status | None, candidate: Cand
             pairs.append(("note", mark("warn", "the last good rulebook stands in for files that were refused")))
         if status.watching:
             pairs.append(("watching", mark("warn", status.watching)))
-    proofs = live.proofs
-    pairs.append(("proofs", soft("not known yet") if proofs is None else proofs_line(proofs)))
+    known = None if live.proofs is None else proofs_line(live.proofs)
+    pairs.append(("proofs", known or _proved_at_reload(book, status) or soft("not known yet")))
     parts = [section("In force", facts_list(pairs))]
     if status is not None and status.attempt is not None:
         parts.append(attempt_html(status.attempt))
     parts.append(candidate_html(candidate))
     return tag("div", parts, id_=IN_FORCE)
+
+
+def _proved_at_reload(book: Book, status: Status | None) -> Child:
+    """What the prover said as this version was taken over: until each invariant is listed, that is what is known."""
+    attempt = None if status is None else status.attempt
+    if attempt is None or attempt.verdict != "accepted" or attempt.version != book.version:
+        return None
+    told = _PROVED.search(attempt.line)
+    return None if told is None else [told[0], " when it was taken over"]
 
 
 def proofs_line(proofs: Sequence[Proof]) -> Markup:

@@ -1,7 +1,8 @@
 """Which rules veto, how often, when, for which symbols, and what the taker orders cost that came of it.
 
 In: the route decisions at hand, and how their intents ended. Out: a `Tally`. It counts first decisions only: a fallback
-is no veto. Costs are implementation shortfall, of the intents whose end is at hand.
+is no veto. What rules refused is told from what they admitted and the venue would not take. Costs are implementation
+shortfall, of the intents whose end is at hand.
 """
 
 from __future__ import annotations
@@ -42,14 +43,17 @@ class Tally:
     maker: int = 0
     taker: int = 0
     refused: int = 0
+    """By rules of admission."""
+    too_small: int = 0
+    """Admitted, but nothing that the venue would take."""
     maker_cost: CostTotals = field(default_factory=CostTotals)
     taker_cost: CostTotals = field(default_factory=CostTotals)
     rules: dict[str, VetoCount] = field(default_factory=dict)
 
     @property
     def routed(self) -> int:
-        """Decisions that were routed or refused."""
-        return self.maker + self.taker + self.refused
+        """Decisions, whatever came of them."""
+        return self.maker + self.taker + self.refused + self.too_small
 
     @property
     def ranked(self) -> list[VetoCount]:
@@ -88,8 +92,10 @@ def _count(found: Tally, routed: Routed, ended: Outcome | None) -> None:
             found.taker += 1
             if cost is not None:
                 found.taker_cost.add(cost)
-        case _:
+        case _ if is_refused(routed):
             found.refused += 1
+        case _:
+            found.too_small += 1
     assert found.first_ms is not None
     assert found.last_ms is not None
     span = found.last_ms - found.first_ms
@@ -106,6 +112,11 @@ def _count(found: Tally, routed: Routed, ended: Outcome | None) -> None:
             count.cost.add(cost)
             if is_alone:
                 count.alone_cost.add(cost)
+
+
+def is_refused(routed: Routed) -> bool:
+    """Whether rules of admission left an intent; one that was left without a veto was too small for the venue."""
+    return routed.route == "none" and bool(routed.vetoes)
 
 
 def share(part: int, whole: int) -> float | None:

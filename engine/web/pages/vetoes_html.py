@@ -54,7 +54,8 @@ def _tiles(found: Tally, keep: int) -> Markup:
         ("decisions", f"{found.routed:,}", f"the last {keep:,} at most"),
         ("maker", percent(share(found.maker, found.routed)), _cost(found.maker_cost)),
         ("taker", percent(share(found.taker, found.routed)), _cost(found.taker_cost)),
-        ("refused", percent(share(found.refused, found.routed)), "by admission"),
+        ("refused", percent(share(found.refused, found.routed)), "by rules of admission"),
+        ("too small", percent(share(found.too_small, found.routed)), "admitted, but less than the venue takes"),
     ]
     shown = [
         tag("div", tag("dt", label), tag("dd", tag("b", value), tag("small", beside)), class_="tile")

@@ -154,7 +154,7 @@ def test_a_number_before_and_after_reads_as_a_change(tmp_path: Path) -> None:
     home = repository(tmp_path)
     write(home, edited((BASE, "offset.base_bps: 2", "offset.base_bps: 3")))
     text = sluice("diff", "git:HEAD:live", "live", "--policy", "routing", cwd=home).output
-    assert "from     2 to 2.5 -> above 2 to 3.5" in text
+    assert "from 2 to 2.5 -> above 2 to 3.5" in " ".join(text.split())
     page = sluice("diff", "git:HEAD:live", "live", "--format", "markdown", cwd=home).output
     assert "- from: 2 to 2.5 → above 2 to 3.5" in page
 

@@ -97,3 +97,15 @@ def test_no_bound_lies_at_an_end_that_every_value_is_within() -> None:
     (region,) = found.regions
     assert {condition.text for condition in region.conditions} == {"x is known", "y is known"}
     assert all(isinstance(each, FactCondition) and each.lower is each.upper is None for each in region.conditions)
+
+
+def test_a_product_that_no_double_holds_is_asked_about_as_well() -> None:
+    def ranged(rules: str) -> dict[str, str]:
+        made = home(rules, {"k": 6})
+        facts = "policies/facts.yaml"
+        return {**made, facts: made[facts].replace("min: 0, max: 100", "min: -1e308, max: 1e308")}
+
+    before = "  - {id: none, when: y > $k}\n"
+    after = before + "  - {id: product, when: (x * x) is known and x * x > $k}\n"
+    found = behaviour(load(ranged(before)), load(ranged(after)))
+    assert [(each.before, each.after) for each in found.transitions] == [(True, False)]

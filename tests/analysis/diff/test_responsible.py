@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from engine.analysis.diff.behaviour import behaviour
+from engine.analysis.diff.transition_json import behaviour_json
 from engine.analysis.diff.transitions import Transition
 from tests.analysis.diff.homes import BASE, GATES, HOME, LIVE, OFFSET, TIER, edited, load
 
@@ -195,3 +196,28 @@ rules:
     found = behaviour(load(HOME), load(texts), policies=["routing"])
     assert {each.decision for each in found.transitions} == {"open", "route"}
     assert all(not each.blended and not each.responsible and each.covered for each in found.transitions)
+
+
+def test_json_has_values_of_their_own_type_with_their_unit() -> None:
+    """A rule has no value: what became of it is a text."""
+    b = load(edited((BASE, "gates.max_spread_bps: 12", "gates.max_spread_bps: 11")))
+    listed = [
+        (each["name"], each["a"], each["b"], each["unit"])
+        for other in (b, load(HOME, "trial"))
+        for transition in behaviour_json(behaviour(load(HOME), other, policies=["routing"]))["transitions"]
+        for each in transition["responsible"]
+    ]
+    assert ("gates.max_spread_bps", 12.0, 11.0, "bps") in listed
+    assert ("gates.slow", None, "disabled in B", "") in listed
+    assert all(isinstance(a, float) for name, a, _, _ in listed if name == "gates.max_spread_bps")
+
+
+def test_json_has_the_limits_of_ages_as_numbers_of_seconds() -> None:
+    rules = "  - {id: r, when: x > $p}\n"
+    found = behaviour(load(home(rules, {"p": 10})), load(home(rules, {"p": 10}, (2, 6))))
+    listed = [each for transition in behaviour_json(found)["transitions"] for each in transition["responsible"]]
+    assert listed
+    assert {(each["name"], each["a"], each["b"], each["unit"]) for each in listed} <= {
+        ("facts.max_ahead_s", 1.0, 2.0, "s"),
+        ("facts.g_max_age_s", 5.0, 6.0, "s"),
+    }

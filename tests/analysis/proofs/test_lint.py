@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import z3
 
+from engine.analysis.proofs import Question
+from engine.analysis.proofs.asking import Asker, Proven, Undecided
 from engine.analysis.proofs.lint import Lint, Loose, lint
 from engine.analysis.proofs.prove import sides_of
 from engine.backends.interpreter import NoValueError
 from engine.backends.solver.space import Side
+from engine.backends.solver.terms import Bit
 from engine.book import Book
 from engine.language.model import Policy
 from engine.language.rulebook import Rulebook
@@ -164,6 +168,70 @@ def test_a_parameter_that_matters_between_the_ends_of_its_range_is_not_idle() ->
     found = ends(rules, values="  s.mark: 500\n")
     assert ("param_idle", "s.mark", "") not in found
     assert ("dead", "s.a", "") in found
+
+
+DEAD = "  - {id: a, when: x > 5 and x < 1, add: {out: $step}}\n"
+STEP = "params:\n  step: {type: number, min: 0, max: 3}\n"
+
+
+def test_of_a_parameter_that_only_a_dead_rule_reads_the_rule_is_the_finding() -> None:
+    dead = DEAD.replace("5", "<5>").replace("1,", "<1>,")
+    for more in ("", ", expect: unreachable, why: a net"):
+        rules = EACH + dead.replace("}}", f"}}{more}}}") + "  - {id: b, when: f, add: {out: <3>}}\n" + STEP
+        found = ends(rules, values="  s.step: 1\n")
+        assert found == ([] if more else [("dead", "s.a", "")])
+
+
+def test_of_a_parameter_that_a_dead_rule_and_another_read_it_is_asked() -> None:
+    dead = DEAD.replace("5", "<5>").replace("1,", "<1>,")
+    rules = EACH + dead + "  - {id: b, when: f or $step >= <0>, add: {out: <3>}}\n" + STEP
+    assert ("param_idle", "s.step", "") in ends(rules, values="  s.step: 1\n")
+
+
+@pytest.mark.parametrize("kind", ["parameters", "conditions"])
+def test_what_a_dead_rule_alone_reads_is_never_undecided(kind: Question, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A solver that finds out what is dead, and cannot say anything else."""
+    rulebook = rulebook_of(home(VETO + "  - {id: a, when: x > <5> and x < <1>}\n"))
+
+    asked_before = Asker.model
+    asked: list[tuple[Bit, ...]] = []
+
+    def gives_up(*_: object) -> Undecided:
+        return Undecided("it took too long")
+
+    def says_what_fires(self: Asker, *bits: Bit) -> z3.ModelRef | Proven | Undecided:
+        """All parts together are the first question, and whether the rule fires is the second."""
+        asked.append(bits)
+        return asked_before(self, *bits) if len(asked) == 2 else gives_up()
+
+    monkeypatch.setattr(Asker, "model", says_what_fires)
+    monkeypatch.setattr(Asker, "under", gives_up)
+    found = lint({"p": sides_of(rulebook, rulebook.policies["p"])}, 10.0, only=["dead", kind])
+    assert [loose.what for loose in found.loose] == ["dead"]
+    assert found.undecided == ()
+    assert len(asked) == 2
+
+
+def test_the_conditions_of_a_rule_that_fires_for_other_symbols_alone_are_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For most symbols `x > 10` is never true where it is looked at; for AAA, `x > -1000` always is."""
+    groups = "symbols:\n  thin:\n    of: [AAA]\n    values:\n      s.n0: {value: -1000, why: thin}\n"
+    narrow = "id: a, when: {all: [x > <10>, y > <0>]}, set: {level: bad}"
+    rules = first("id: none, when: x is missing, set: {level: good}", narrow)
+    asked_before = Asker.model
+    explored: list[object] = []
+
+    def not_together(self: Asker, *bits: Bit) -> z3.ModelRef | Proven | Undecided:
+        """All parts of each subject together are too much."""
+        if self in explored or len(explored) == 2:
+            return asked_before(self, *bits)
+        explored.append(self)
+        return Undecided("it took too long")
+
+    monkeypatch.setattr(Asker, "model", not_together)
+    rulebook = rulebook_of(home(rules, profile=groups))
+    found = lint({"p": sides_of(rulebook, rulebook.policies["p"])}, 10.0, only=["dead", "conditions"])
+    assert len(explored) == 2
+    assert (found.loose, found.undecided) == ((), ())
 
 
 def test_a_part_is_loose_only_if_it_is_so_for_all_symbols() -> None:

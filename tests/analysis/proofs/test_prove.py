@@ -175,6 +175,16 @@ def test_a_folder_does_not_grow_without_end(tmp_path: Path, monkeypatch: pytest.
     assert len(list(tmp_path.iterdir())) == 2
 
 
+def test_what_one_profile_had_no_time_for_hides_nothing_that_another_refuted(tmp_path: Path) -> None:
+    documents = home(RULES, invariants=STRICT, profiles__other=OTHER.replace("6", "4"))
+    books = rulebooks_of(documents)
+    refuted = prove("other", books, cache=tmp_path)
+    late = prove("main", books, budget=Budget(1e-9))
+    for asked in ([late, refuted], [refuted, late]):
+        codes = [finding.code for finding in findings_of(asked, books)]
+        assert sorted(codes) == ["invariant.refuted", "proofs.undecided"]
+
+
 # Some questions, and some time ---------------------------------------------------------------------------------------
 
 MANY = RULES + "  - {id: b, when: x > <10>, why: never}\n  - {id: c, when: x > <6>, why: further}\n"
@@ -187,6 +197,15 @@ FOUND = {
     "redundant": ("redundant",),
     "parameters": (),
 }
+ASKED = {
+    "invariants": 1,
+    "total": 1,
+    "dead": 3,
+    "conditions": 6,  # each leaf: true, and false
+    "clamps": 0,
+    "redundant": 3,
+    "parameters": 3,
+}
 
 
 @pytest.mark.parametrize("kind", QUESTIONS)
@@ -195,10 +214,29 @@ def test_one_kind_of_question_finds_what_it_is_about_and_nothing_else(kind: Ques
     proofs = ask(documents, None, kind)
     assert tuple(loose.what for loose in proofs.loose) == FOUND[kind]
     assert len(proofs.verdicts) == (kind == "invariants")
-    assert proofs.asked == len(proofs.verdicts) + proofs.lint_asked > 0 or kind == "clamps"
+    assert proofs.asked == ASKED[kind]
     everything = ask(documents)
     assert everything.asked == sum(ask(documents, None, each).asked for each in QUESTIONS)
     assert sorted(loose.what for loose in everything.loose) == sorted(sum(FOUND.values(), ()))
+
+
+CLAMPED = """
+ruleset: s
+hit: each
+sets: {o: {type: number, min: 0, max: 5}}
+unknown: skip
+start: {o: 1}
+rules:
+  - {id: up, when: x > 0, add: {o: 1}}
+  - {id: cap, when: y > 0, at_most: {o: <4>}}
+"""
+
+
+@pytest.mark.parametrize("kind", [None, *QUESTIONS])
+def test_a_clamp_that_never_binds_is_no_redundant_rule_besides_whatever_is_asked(kind: Question | None) -> None:
+    proofs = ask(home(CLAMPED), None, *([kind] if kind else []))
+    expected = ["clamp_idle"] if kind in (None, "clamps") else []
+    assert [loose.what for loose in proofs.loose] == expected
 
 
 def test_kinds_of_questions_are_read_from_a_list_and_a_wrong_one_is_named() -> None:

@@ -117,7 +117,7 @@ def test_diff_weighs_by_a_table(name: str, tmp_path: Path) -> None:
         duckdb.sql(f"SELECT {named} FROM (VALUES {values}) t(n, s)").write_parquet(str(path))  # noqa: S608
     result = sluice("diff", "live", "trial", "--policy", "routing", "--history", name, cwd=tmp_path, columns=160)
     assert result.exit_code == 0, result.output
-    assert "seen     2 of 4 decisions (50 %)" in result.output
+    assert "seen 2 of 4 decisions (50 %)" in " ".join(result.output.split())
     assert "seen     never, in 4 decisions" in result.output
 
 

@@ -34,7 +34,7 @@ from engine.journal.events import (
 )
 from engine.routing.evidence.errors import ViewError
 from engine.routing.evidence.owners import Owner, Owners
-from engine.routing.evidence.story import TYPES, Filter, last, select, story
+from engine.routing.evidence.story import TYPES, Filter, is_open, last, select, story
 from engine.routing.evidence.words import Words
 from engine.venues.messages import Accepted, Rejected, Unknown, Update
 from tests.routing.written import (
@@ -358,3 +358,11 @@ def test_routes_are_told_with_what_changed_them() -> None:
     assert words.say(refused).startswith("not routed: sanity.qty_invalid (qty is missing or qty -1 <= 0)")
     changed: Routed = msgspec.structs.replace(routed, event="send_failed", route="taker", reason="-2022")
     assert words.say(changed) == "send failed, 0.5 left for taker: -2022"
+
+
+def test_an_intent_that_was_refused_at_once_is_not_open() -> None:
+    journal = Written()
+    refused = IntentRefused(ts_ms=0, intent_id="a", code="unknown_symbol", reason="no such symbol", received="{}")
+    routed = route(journal, "b")
+    assert not is_open([refused])
+    assert is_open([refused, routed])

@@ -21,6 +21,7 @@ from engine.journal.reader import read, verify
 from engine.language.load import Files
 from engine.language.rulebook import Rulebook
 from engine.reload.bundle import Origin, build
+from engine.reload.errors import ReloadError
 from engine.reload.history import History
 from engine.reload.last_good import LastGood
 from engine.reload.pipeline import Accepted, Refused, Verdict
@@ -303,3 +304,53 @@ def test_a_sequence_that_is_not_remembered_is_written_as_soon_as_there_is_room(
     assert highest is not None
     assert highest.sequence == 2
     assert not poll(session)
+
+
+def test_a_rollback_that_could_not_be_remembered_is_not_written_over_a_later_bundle(
+    start: Callable[..., Session], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundles = Bundles(tmp_path)
+    first = bundles.publish(1)
+    session = start(bundles.options(tmp_path / "logs"))
+    bundles.publish(2)
+    assert poll(session)
+
+    def refuse(*_: object) -> None:
+        raise ReloadError("no space left on device", "make room")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(session.reloading.in_force._last_good, "remember", refuse)
+        assert session.ask(Request(id=new_id(), action="rollback", version=first, who="Ada")).done
+        third = bundles.publish(3)
+        assert poll(session)
+    session.make_room()
+    good = LastGood(session.logs).of(PROFILE)
+    assert good is not None
+    assert (good.version, good.sequence) == (third, 3)
+    assert session.version == third
+    assert read_status(session.logs).unwritten == ""
+
+
+def test_a_rollback_while_a_bundle_is_being_remembered_is_what_a_later_start_takes(
+    start: Callable[..., Session], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundles = Bundles(tmp_path)
+    first = bundles.publish(1)
+    session = start(bundles.options(tmp_path / "logs"))
+    bundles.publish(2)
+    in_force = session.reloading.in_force
+    usual = in_force.remember_bundle
+
+    async def just_after_a_rollback(taken: Callable[[], None]) -> None:
+        request = Request(id=new_id(), action="rollback", version=first, who="Ada")
+        assert (await session.reloading.commands.answer(request)).done
+        await usual(taken)
+
+    monkeypatch.setattr(in_force, "remember_bundle", just_after_a_rollback)
+    assert poll(session)
+    session.make_room()
+    good, highest = LastGood(session.logs).of(PROFILE), LastGood(session.logs).highest(PROFILE)
+    assert good is not None
+    assert highest is not None
+    assert good.version == session.version == first
+    assert highest.sequence == 2

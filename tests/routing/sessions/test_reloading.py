@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 import pytest
 
+from engine.backends.solver import turns
 from engine.book import Book, load
 from engine.home import shipped_home
 from engine.journal.events import (
@@ -26,6 +27,7 @@ from engine.journal.events import (
     ShadowDecided,
 )
 from engine.journal.reader import read
+from engine.language.load import read_files
 from engine.market import Quote
 from engine.reload.errors import ReloadError
 from engine.reload.history import History
@@ -37,7 +39,7 @@ from engine.reload.status import is_running, read_status
 from engine.routing.intents import Intent
 from engine.routing.sessions.desk import Desk
 from engine.routing.sessions.reloading import beside as going_on
-from engine.routing.sessions.reloading import changes, in_force
+from engine.routing.sessions.reloading import changes, commands, in_force
 from engine.routing.sessions.reloading.beside import Reloading
 from engine.routing.sessions.reloading.options import ReloadOptions
 from engine.routing.sessions.start import JOURNAL, PAPER, Running, open_embedded
@@ -815,6 +817,42 @@ def test_a_watch_that_breaks_down_begins_anew_and_loses_no_save(
         await until(lambda: not read_status(session.logs).watching)
 
     beside(session, wait)
+
+
+def test_requests_that_cannot_be_looked_for_are_in_the_status_until_they_can(
+    start: Callable[..., Session], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = start()
+    is_broken = True
+
+    def takes(logs: Path) -> list[Request]:
+        if is_broken:
+            raise PermissionError("permission denied")
+        return list(take(logs))
+
+    monkeypatch.setattr(commands, "take", takes)
+    monkeypatch.setattr(going_on, "_AGAIN_S", 0.0)
+
+    async def wait() -> None:
+        nonlocal is_broken
+        await until((session.logs / "reload" / "requests").is_dir)
+        await until(lambda: "requests: PermissionError" in read_status(session.logs).watching)
+        is_broken = False
+        await until(lambda: not read_status(session.logs).watching)
+
+    beside(session, wait)
+
+
+def test_a_proof_is_asked_for_again_unless_its_own_session_ends(start: Callable[..., Session]) -> None:
+    session = start("testnet", "proofs")
+    assert session.running.reloading is not None
+    files = read_files(session.home)
+    prove = session.running.reloading.changes.prover(files)
+    assert prove is not None
+    turns.stop()
+    assert prove(session.running.desk.book.rulebook).unknown == 0
+    session.running.reloading.stop_proving()
+    assert prove(session.running.desk.book.rulebook).unknown == 1
 
 
 def test_a_return_by_a_guard_is_in_the_status_at_once(candidate: Session) -> None:

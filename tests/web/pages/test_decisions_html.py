@@ -41,7 +41,20 @@ def test_a_row_says_what_and_why_and_opens_the_decision() -> None:
 
 
 def test_an_intent_that_was_refused_says_so() -> None:
-    assert "<small>refused</small>" in feed_row(msgspec.structs.replace(ROUTES[0], route="none"))
+    left = msgspec.structs.replace(ROUTES[0], route="none", vetoes=["entry_gates.halted"])
+    assert "<small>refused</small>" in feed_row(left)
+    assert "<small>too small</small>" in feed_row(msgspec.structs.replace(left, vetoes=[]))
+
+
+def test_what_came_of_a_decision_stands_before_it_where_it_has_another_reason(tmp_path: Path) -> None:
+    Rulebooks(tmp_path).load(shipped_home(), "prod")
+    web = a_web(tmp_path, EVENTS)
+    remade = web.live.kept.remake(ROUTES[1].decision_id, web.live.decided(ROUTES[1].decision_id))
+    assert remade is not None
+    too_small = msgspec.structs.replace(ROUTES[1], route="none", reason="admitted 0.1, less than one step", vetoes=[])
+    shown = head_html(remade, too_small)
+    assert 0 < shown.index("less than one step") < shown.index("hard_gates.reduce_only")
+    assert head_html(remade, ROUTES[1]) == head_html(remade)
 
 
 def test_what_the_feed_does_not_show_is_counted() -> None:

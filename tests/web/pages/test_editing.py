@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from engine.home import init_workspace
+from engine.language.load import Files, read_files
+from engine.web.pages import editing as pages_editing
 from engine.web.pages.editing import EditError, Editing
 
 NAME = "rules/quality.yaml"
@@ -96,3 +99,40 @@ def test_what_is_saved_has_to_load_beside_the_other_documents_as_they_are_by_the
     other = Editing(editing.home)
     base.write_text(base.read_text().replace("quality.min_samples: none", "quality.min_samples: 21"))
     assert other.read_again()
+
+
+def test_what_is_saved_stays_though_a_reading_from_before_ends_after_it(
+    editing: Editing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = editing.text(NAME)
+    text = f"# mine\n{before}"
+    has_read, may_end = threading.Event(), threading.Event()
+
+    def late(home: Path) -> Files:
+        files = read_files(home)
+        if threading.current_thread() is not threading.main_thread():
+            has_read.set()
+            assert may_end.wait(30)
+        return files
+
+    monkeypatch.setattr(pages_editing, "read_files", late)
+    with ThreadPoolExecutor(1) as pool:
+        look = pool.submit(editing.read_again)
+        assert has_read.wait(30)
+        editing.save(NAME, text, before)
+        may_end.set()
+        assert not look.result(30)
+    assert editing.text(NAME) == text
+
+
+def test_what_is_shown_meanwhile_is_not_what_a_save_is_held_against(
+    editing: Editing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = editing.text(NAME)
+    old = read_files(editing.home)
+    (editing.home / NAME).write_text(f"# theirs\n{before}")
+
+    monkeypatch.setattr(Editing, "read_again", lambda self: setattr(self, "_files", old))  # a slow thread's
+    with pytest.raises(EditError, match="changed meanwhile"):
+        editing.save(NAME, f"# mine\n{before}", before)
+    assert (editing.home / NAME).read_text().startswith("# theirs")

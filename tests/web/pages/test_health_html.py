@@ -35,7 +35,7 @@ def test_a_warning_marks_its_column_and_names_its_rule_and_place(health: HealthN
     warned = Warned(
         flag="slow_acks", rule="health_warnings.slow_acks", at="rules/health_warnings.yaml:42", reason="late"
     )
-    row = row_html(msgspec.structs.replace(line(health, BTC), warnings=[warned], status="warn"), None, ())
+    row = row_html(msgspec.structs.replace(line(health, BTC), warnings=[warned], status="critical"), None, ())
     (marked,) = [cell for cell in row.split("<td ") if 'class="bad"' in cell]
     assert 'data-label="ack"' in marked
     assert "health_<wbr>warnings.<wbr>slow_<wbr>acks" in marked
@@ -48,6 +48,40 @@ def test_a_warning_of_another_policy_stands_under_the_status(health: HealthNow) 
     row = row_html(msgspec.structs.replace(line(health, BTC), warnings=[warned]), None, ())
     assert 'class="bad"' not in row
     assert "my own" in row
+
+
+def test_what_is_warned_of_has_the_colour_of_the_policys_word(health: HealthNow) -> None:
+    warned = Warned(flag="breaker_open", rule="health_warnings.breaker_open", at="r.yaml:1", reason="maker_paused")
+    (breaker, *_) = line(health, BTC).breakers
+    opened = msgspec.structs.replace(breaker, state="open")
+
+    def shown(status: str) -> str:
+        held = msgspec.structs.replace(line(health, BTC), warnings=[warned], status=status, breakers=[opened])
+        (cell,) = [cell for cell in row_html(held, None, ()).split("<td ") if 'data-label="breaker"' in cell]
+        return cell
+
+    assert 'class="warned"' in shown("warn")
+    assert "▲</i> open" in shown("warn")
+    assert "✖" not in shown("warn")
+    assert 'class="bad"' in shown("critical")
+    assert "✖</i> open" in shown("critical")
+
+
+def test_the_status_of_all_names_its_cause_and_what_it_rests_on_first(health: HealthNow) -> None:
+    assert "</b><small>risk stale, " in summary_html(health)
+    row = row_html(line(health, DOGE), None, ())
+    assert row.index("<b>risk stale</b>") < row.index("<b>telemetry stale</b>")
+
+
+def test_only_symbols_that_nothing_keeps_from_resting_are_said_to(health: HealthNow) -> None:
+    held = line(health, BTC)
+    gated = msgspec.structs.replace(held, vetoes=["hard_gates.book_missing"])
+    paused = msgspec.structs.replace(held, maker_paused=True)
+    unknown = msgspec.structs.replace(held, maker_paused=None)
+    taker = msgspec.structs.replace(held, maker_first=False)
+    shown = summary_html(with_symbols(health, [gated, paused, unknown, taker]))
+    assert "<b>0 of 2</b><small>may rest, 1 paused, 1 gated</small>" in shown  # the sums are those of the snapshot
+    assert "<b>1 of 2</b><small>may rest, 1 paused</small>" in summary_html(with_symbols(health, [held, paused]))
 
 
 def test_figures_that_rules_no_longer_see_stand_in_parentheses(health: HealthNow) -> None:

@@ -6,7 +6,8 @@ from decimal import Decimal
 from typing import Any
 
 from engine.journal.events import Routed
-from engine.web.pages.playing import Play, newest_routing, play
+from engine.language.types import NumberType
+from engine.web.pages.playing import Play, Reach, newest_routing, play, reach_of
 from tests.routing.written import NOW_MS, handed, intent_facts, shipped, sound
 
 BOOK = shipped("prod")
@@ -53,13 +54,37 @@ def test_without_facts_every_group_is_there_and_empty() -> None:
 
 
 def test_sliders_reach_around_large_values_and_over_small_ranges() -> None:
-    fields = {each.fact.name: each for group in begun().groups for each in group.fields}
-    ratio, bid = fields["maker_fill_ratio"].reach, fields["bid"].reach
+    held = begun()
+    fields = {each.fact.name: each for group in held.groups for each in group.fields}
+    ratio, bid = held.reach(fields["maker_fill_ratio"]), held.reach(fields["bid"])
     assert ratio is not None
     assert (ratio.low, ratio.high) == (0, 1)
     assert bid is not None
     assert bid.low <= 100.0 <= bid.high <= 1_000
-    assert fields["side"].reach is None
+    assert held.reach(fields["side"]) is None
+
+
+def test_sliders_go_below_zero_only_with_their_value() -> None:
+    signed = NumberType("qty", -1e12, 1e12)
+    assert reach_of(signed, 3.359) == Reach(0.0, 3 * 3.359, 0.05)
+    assert reach_of(signed, 0.0) == Reach(0.0, 100.0, 0.5)
+    short = reach_of(signed, -3.0)
+    assert short is not None
+    assert short.low <= -3.0 < 0.0 < short.high
+
+
+def test_a_slider_without_a_value_reaches_as_far_as_others_of_its_unit_or_there_is_none() -> None:
+    held = begun()
+    fields = {each.fact.name: each for group in held.groups for each in group.fields}
+    fields["bid"].value = None
+    reach = held.reach(fields["bid"])
+    assert reach is not None
+    assert reach.low < 100.0 < reach.high < 1_000.0
+    assert reach.low == reach.step  # not 1e-9, which is the least that a price can be
+    for each in fields.values():
+        each.value = None
+    assert held.reach(fields["bid"]) is None
+    assert held.reach(fields["maker_fill_ratio"]) == Reach(0, 1, 0.005)
 
 
 def test_it_begins_with_the_newest_decision_of_routing() -> None:

@@ -12,7 +12,7 @@ from engine.analysis.diff.structure import compare
 from engine.analysis.show import overview, show
 from engine.journal.events import CandidateMoved, ShadowDecided
 from engine.reload.history import Entry, Span
-from engine.reload.status import Attempt, Noted
+from engine.reload.status import Attempt, Noted, Status
 from engine.web.candidate import Candidates
 from engine.web.pages.freshness import DETAILS, OLD_S, STATE, freshness, freshness_html, freshness_parts
 from engine.web.pages.rules_html import (
@@ -27,8 +27,9 @@ from engine.web.pages.rules_html import (
     values_html,
 )
 from engine.web.proving import Proof
+from tests.journal.samples import probe
 from tests.routing.written import NOW_MS, shipped, started
-from tests.web.world import ListedSource, a_session, a_web
+from tests.web.world import Clock, ListedSource, a_session, a_web
 
 BOOK = shipped("prod")
 
@@ -73,6 +74,31 @@ def test_a_refused_change_says_where_and_that_the_old_one_stays() -> None:
     assert "The version before goes on deciding." in shown
     assert shown.count("no key") == 1
     assert "goes on" not in attempt_html(Attempt(at_ms=NOW_MS, verdict="accepted", line="fine"))
+
+
+def test_until_proofs_are_listed_those_of_the_reload_are_what_is_known(tmp_path: Path) -> None:
+    live = a_web(tmp_path, a_session()).live
+
+    def shown(verdict: str, version: str, line: str = "101 of 101 invariants proved; 12 ms") -> str:
+        status = Status(
+            profile="prod",
+            version=BOOK.version,
+            sources="s",
+            generation=1,
+            since_ms=NOW_MS,
+            process=1,
+            origin="files",
+            attempt=Attempt(at_ms=NOW_MS, verdict=verdict, line=line, version=version),
+        )
+        return in_force_html(BOOK, live, status, None)
+
+    assert "not known yet" not in shown("accepted", BOOK.version)
+    assert "101 of 101 invariants proved when it was taken over" in shown("accepted", BOOK.version)
+    assert "not known yet" in shown("accepted", "another")
+    assert "not known yet" in shown("refused", BOOK.version)
+    assert "not known yet" in shown("accepted", BOOK.version, "taken over")
+    live.proofs = []
+    assert "when it was taken over" not in shown("accepted", BOOK.version)
 
 
 def test_a_candidate_is_counted_and_forgotten() -> None:
@@ -135,6 +161,37 @@ def test_what_nobody_writes_looks_stale(tmp_path: Path, quiet_s: float, state: s
     assert freshness(live).state == state
     assert f'class="{state}"' in freshness_parts(live)[STATE]
     assert freshness(a_web(tmp_path).live).state == "empty"
+
+
+@pytest.mark.parametrize(
+    ("gap_s", "quiet_s", "state"),
+    [
+        (0.2, 4.0, "live"),
+        (0.2, 12.0, "quiet"),
+        (0.2, 21.0, "stale"),
+        (10.0, 45.0, "live"),
+        (10.0, 55.0, "quiet"),
+        (10.0, OLD_S + 1, "stale"),
+        (60.0, OLD_S - 1, "live"),
+        (60.0, OLD_S + 1, "stale"),
+    ],
+)
+def test_how_long_is_quiet_rests_on_the_pace_of_the_journal(
+    tmp_path: Path, gap_s: float, quiet_s: float, state: str
+) -> None:
+    class Quiet(ListedSource):
+        def quiet_s(self) -> float | None:
+            return quiet_s
+
+    clock, source = Clock(), Quiet()
+    live = a_web(tmp_path, source=source, clock=clock).live
+    for number in range(1, 900):
+        clock.now_s += gap_s
+        source.events.append(msgspec.structs.replace(probe(), seq=number))
+        live.poll()
+    now = freshness(live)
+    assert (now.state, state) == (state, now.state)
+    assert any(each.startswith("for ") for each in now.details) == (state == "quiet")
 
 
 def test_what_is_read_out_does_not_change_with_the_seconds(tmp_path: Path) -> None:

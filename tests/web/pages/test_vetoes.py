@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from engine.journal.events import Outcome, Routed
 from engine.routing.evidence.why import why
 from engine.web.pages.vetoes import BUCKETS, tally
@@ -40,6 +42,17 @@ def test_cost_is_that_of_the_orders_whose_end_is_known() -> None:
     assert look.cost.complete == 1
     assert look.cost.total_bps is not None
     assert look.cost.total_bps > 0
+
+
+def test_what_rules_refused_is_told_from_what_is_too_small() -> None:
+    routed = next(event for event in events().events if isinstance(event, Routed) and event.route == "maker")
+    refused = msgspec.structs.replace(routed, route="none", vetoes=["entry_gates.halted"])
+    too_small = msgspec.structs.replace(routed, route="none", reason="admitted 0.1, less than one step of 1")
+    found = tally([routed, refused, too_small, too_small], lambda _: None)
+    assert (found.maker, found.refused, found.too_small, found.routed) == (1, 1, 2, 4)
+    shown = vetoes_html(found, None, 5_000)
+    assert "<dt>refused</dt><dd><b>25 %</b>" in shown
+    assert "<dt>too small</dt><dd><b>50 %</b>" in shown
 
 
 def test_one_symbol_alone() -> None:

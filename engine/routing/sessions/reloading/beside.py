@@ -1,6 +1,6 @@
 """What goes on beside a session, so that other rulebooks come into it: changes are looked for, and requests served.
 
-The two do not hang on each other: where one breaks down it begins anew, and `sluice status` says so.
+The two do not hang on each other: where one breaks down it begins anew, and `sluice status` says so until it is well.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 
+from engine.backends.solver import turns
 from engine.reload.last_good import StartedOn
 from engine.reload.pipeline import Pipeline
 from engine.reload.read import Signature
@@ -20,7 +21,7 @@ from engine.routing.sessions.desk import Desk
 from engine.routing.sessions.reloading.candidates import Candidates
 from engine.routing.sessions.reloading.changes import Changes
 from engine.routing.sessions.reloading.commands import Commands
-from engine.routing.sessions.reloading.in_force import CHANGES, InForce, Watching
+from engine.routing.sessions.reloading.in_force import CHANGES, REQUESTS, InForce, Watching
 from engine.routing.sessions.reloading.options import ReloadOptions
 
 _log = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ class Reloading:
         self.in_force = InForce(desk, home, self.remote, self._watching, started, now_ms)
         self.changes = Changes(self.in_force, options, home, pipeline, self._watching, seen)
         candidates = Candidates(self.in_force, self.changes, home)
-        self.commands = Commands(self.in_force, candidates, store, desk.around.logs, options.look_s)
+        self.commands = Commands(self.in_force, candidates, store, self._watching, desk.around.logs, options.look_s)
         self._options = options
 
     async def run(self) -> None:
@@ -62,13 +63,18 @@ class Reloading:
         self.begin()
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._keep_up("requests", self.commands.serve))
+                group.create_task(self._keep_up(REQUESTS, self.commands.serve))
                 group.create_task(self._keep_up(CHANGES, self._look_for_changes))
         finally:
             self.in_force.end()
             if self.remote is not None:
                 with suppress(Exception):
                     await self.remote.aclose()
+
+    def stop_proving(self) -> None:
+        """What is being proven for this session is for nobody now; returns once the solver stopped. For any thread."""
+        self.changes.is_over = True
+        turns.stop()
 
     def begin(self) -> None:
         """Say what the session begins with; from here on one may ask."""
@@ -87,4 +93,6 @@ class Reloading:
                 if self._watching.broken.get(name) != told:
                     _log.exception("looking for %s broke down, and begins anew", name)
                 self._watching.broken[name] = told
+                with suppress(Exception):  # it may be what broke down
+                    self.in_force.say_what_is_new()
             await asyncio.sleep(_AGAIN_S)

@@ -44,6 +44,8 @@ class Changes:
         """`seen` is how the home stood when it was read: what was saved since then is a change."""
         self.pipeline = pipeline
         """What a change goes through, but for its proofs."""
+        self.is_over = False
+        """Whether nobody waits for proofs any more."""
         self._in_force = in_force
         self._options = options
         self._home = home
@@ -88,7 +90,9 @@ class Changes:
             remote.put_off()  # nothing is wrong with the bundle
             return
         try:
-            await asyncio.to_thread(remote.taken, polled, accepted=not isinstance(verdict, Refused))
+            await self._in_force.remember_bundle(
+                lambda: remote.taken(polled, accepted=not isinstance(verdict, Refused))
+            )
         except ReloadError as error:
             _log.error("the sequence of the bundle is not remembered: %s", error)
 
@@ -135,7 +139,8 @@ class Changes:
         """What proves the invariants of these files; None where the gate asks for no proofs."""
         if self._options.gate != "proofs":
             return None
-        return prover(files, self._options.proof_timeout_s, find_cache() / "proofs")
+        cache = find_cache() / "proofs"
+        return prover(files, self._options.proof_timeout_s, cache, is_wanted=lambda: not self.is_over)
 
     def proofs_first(self) -> bool:
         """Whether a change waits for its proofs: as the profile in force says, and where it says nothing, it does."""

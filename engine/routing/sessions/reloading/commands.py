@@ -18,7 +18,7 @@ from engine.reload.requests import Answer, Request, prepare, reply, take
 from engine.routing.evidence.rulebooks import Rulebooks
 from engine.routing.sessions.desk import unfit
 from engine.routing.sessions.reloading.candidates import Candidates
-from engine.routing.sessions.reloading.in_force import InForce
+from engine.routing.sessions.reloading.in_force import REQUESTS, InForce, Watching
 
 _log = logging.getLogger(__name__)
 
@@ -26,11 +26,20 @@ _log = logging.getLogger(__name__)
 class Commands:
     """Answers what is asked."""
 
-    def __init__(self, in_force: InForce, candidates: Candidates, store: Rulebooks, logs: Path, look_s: float) -> None:
+    def __init__(
+        self,
+        in_force: InForce,
+        candidates: Candidates,
+        store: Rulebooks,
+        watching: Watching,
+        logs: Path,
+        look_s: float,
+    ) -> None:
         """`look_s` is how often it is looked whether somebody asks something."""
         self._in_force = in_force
         self._candidates = candidates
         self._store = store
+        self._watching = watching
         self._logs = logs
         self._look_s = look_s
 
@@ -49,6 +58,7 @@ class Commands:
                 with suppress(ReloadError):
                     await asyncio.to_thread(reply, self._logs, answer)
             self._in_force.say_what_is_new()
+            self._watching.broken.pop(REQUESTS, None)
             await asyncio.sleep(self._look_s)
 
     async def answer(self, request: Request) -> Answer:

@@ -46,23 +46,28 @@ _SAY_EVERY_MS = 1_000
 """How often a status is written while a candidate is tried, or something waits for room on a disk."""
 
 
-CHANGES = "changes"
-"""The part that goes on beside a session and looks for changes."""
+CHANGES, REQUESTS = "changes", "requests"
+"""The parts that go on beside a session: one looks for changes, the other answers what is asked."""
 
 
 @dataclass(slots=True)
 class Watching:
-    """How well changes are noticed."""
+    """How well changes and requests are noticed."""
 
     is_away: bool = False
     """Whether the home is."""
     source: WatchfilesSource | None = None
     broken: dict[str, str] = field(default_factory=dict)
-    """What broke down last in each part that goes on beside the session; of `CHANGES` until one comes through."""
+    """What broke down last in each part that goes on beside the session: until a change comes through, or a look for
+    requests does."""
 
     @property
     def trouble(self) -> str:
-        """Why changes may go unnoticed; empty where all is well."""
+        """Why changes, or requests, may go unnoticed; empty where all is well."""
+        return "; ".join(filter(None, (self._of_changes, self.broken.get(REQUESTS))))
+
+    @property
+    def _of_changes(self) -> str:
         if self.is_away:
             return "the home is away"
         return self.broken.get(CHANGES, "") or (self.source.trouble if self.source is not None else "")
@@ -114,7 +119,7 @@ class InForce:
         self._entries: deque[Entry] = deque()
         """Of the history, to be written."""
         self._good: tuple[str, GoodRulebook] | None = None
-        """A profile and what ran last under it, to be written."""
+        """A profile and what decides under it; None while a bundle does, which is remembered with its sequence."""
         self._unwritten: dict[str, str] = {}
         """What a disk did not take, and why: it is tried again with whatever is written next."""
         if started is not None and (finding := standing_in(started)) is not None:
@@ -138,8 +143,9 @@ class InForce:
             accepted = not self._standing_in
             if accepted:
                 self.sequence = first.polled.verified.bundle.manifest.sequence
+            polled = first.polled
             with suppress(ReloadError):
-                first.remote.taken(first.polled, accepted=accepted)
+                self._write_bundle(lambda: first.remote.taken(polled, accepted=accepted)).result()
         self._remember("")
         self.say().result()
 
@@ -184,7 +190,8 @@ class InForce:
     def stays(self, sequence: int | None) -> None:
         """What decides is what the files, or the bundle of a sequence, say."""
         self._standing_in = False
-        self.sequence = sequence if sequence is not None else self.sequence
+        if sequence is not None:
+            self.sequence, self._good = sequence, None
 
     def note(self, verdict: Verdict) -> None:
         """What the status shows as the last change."""
@@ -242,6 +249,7 @@ class InForce:
         entry = self._entry(self._how, told)
         self._entries.append(entry)
         self._write("history", self._add_entries)
+        self._good = None  # what was to be remembered so far is over: written later, it would stand for this one
         # Of a bundle its address remembers it, with the sequence; and what stands in for files is remembered already.
         if entry.sequence is None and entry.how != "last_good":
             good = GoodRulebook(version=entry.version, sources=entry.sources, at_ms=entry.at_ms, origin=entry.origin)
@@ -256,23 +264,38 @@ class InForce:
     def _remember_good(self) -> None:
         if (good := self._good) is not None:
             self._last_good.remember(*good)
-            if self._good is good:
-                self._good = None
 
-    def _write(self, name: str, writing: Callable[[], None]) -> Future[None]:
-        """Have something written after everything before it. A disk that does not take it is logged, once."""
+    async def remember_bundle(self, taken: Callable[[], None]) -> None:
+        """Have the address of a bundle remember what became of it, in turn with all else that is written.
 
+        Raises:
+            ReloadError: what `taken` raises.
+
+        """
+        await asyncio.wrap_future(self._write_bundle(taken))
+
+    def _write_bundle(self, taken: Callable[[], None]) -> Future[None]:
         def write() -> None:
-            try:
-                writing()
-            except ReloadError as error:
-                if self._unwritten.get(name) != str(error):
-                    _log.error("not remembered: %s", error)
-                self._unwritten[name] = str(error)
-            else:
-                self._unwritten.pop(name, None)
+            taken()
+            # What was put in force since the bundle was stands in the file again; what it superseded waits no longer.
+            self._try("last good", self._remember_good)
 
         return self._writer.submit(write)
+
+    def _write(self, name: str, writing: Callable[[], None]) -> Future[None]:
+        """Have something written after everything before it."""
+        return self._writer.submit(self._try, name, writing)
+
+    def _try(self, name: str, writing: Callable[[], None]) -> None:
+        """Write something, in the writer's thread. A disk that does not take it is logged, once."""
+        try:
+            writing()
+        except ReloadError as error:
+            if self._unwritten.get(name) != str(error):
+                _log.error("not remembered: %s", error)
+            self._unwritten[name] = str(error)
+        else:
+            self._unwritten.pop(name, None)
 
     def _write_again(self) -> None:
         """Try what a disk did not take, in case there is room by now."""
