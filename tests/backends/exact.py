@@ -6,14 +6,13 @@ on. And a solver's terms at one input: every variable of a space is given the va
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
-from dataclasses import fields, is_dataclass, replace
 from fractions import Fraction
-from typing import Any, TypeVar
+from typing import Any
 
 import z3
 
+from engine.analysis.diff.exact import exact
 from engine.backends.facts import Gap, Seen, see
 from engine.backends.interpreter import StepTrace, trace
 from engine.backends.solver.encode import PolicyTerms
@@ -22,27 +21,6 @@ from engine.backends.solver.terms import Bit, Number, Options, Real, Term, Truth
 from engine.language.evaluate import Environment, Known, Missing, evaluate
 from engine.language.model import Binding, Expression, Policy
 from engine.language.types import TextType, Value
-
-T = TypeVar("T")
-
-_NO_MEANING = ("span", "scalar", "doc", "why", "origins")
-
-
-def exact(held: T) -> T:
-    """The same with a `Fraction` for every float, all the way down."""
-    found: Any = held
-    if isinstance(held, float):  # the type of a sum has no ends
-        found = Fraction(held) if math.isfinite(held) else held
-    elif isinstance(held, tuple):
-        found = tuple(exact(part) for part in held)
-    elif isinstance(held, Mapping):
-        found = {name: exact(part) for name, part in held.items()}
-    elif is_dataclass(held) and not isinstance(held, type):
-        parts = {
-            field.name: exact(getattr(held, field.name)) for field in fields(held) if field.name not in _NO_MEANING
-        }
-        found = replace(held, **parts)
-    return found  # type: ignore[no-any-return]  # a Fraction stands in for a float
 
 
 class Exact:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from engine.analysis.diff.exact import exact
 from engine.analysis.proofs.asking import Proven
 from engine.analysis.proofs.invariants import OfOneSide, Subject, ask
 from engine.analysis.proofs.lint import Loose, lint
@@ -26,7 +27,7 @@ from engine.language.evaluate import Known, Missing, rank
 from engine.language.findings import Span
 from engine.language.model import Expression, Policy, Written
 from engine.language.types import ChoiceType, FlagType, NumberType, Value
-from tests.backends.exact import Exact, exact
+from tests.backends.exact import Exact
 from tests.backends.strategies import Picker, write_facts, write_rulebook
 
 HERE = Span("policies/p.yaml", 1, 1, 1, 2)
