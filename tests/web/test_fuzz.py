@@ -29,7 +29,9 @@ from tests.routing.written import shipped
 from tests.web.world import BEARER, TOKEN, a_session, a_web, write
 
 OPEN = Access(is_loopback=True, names=frozenset({"testserver"}), token=TOKEN)
-FREE = Limits(requests_per_s=1e9, requests_burst=1e9, intents_per_s=1e9, intents_burst=1e9, failures_per_s=1e9)
+FREE = Limits(
+    requests_per_s=1e9, requests_burst=1e9, intents_per_s=1e9, intents_burst=1e9, failures_per_s=1e9, failures_burst=1e9
+)
 _FACTS_ARE_TAKEN_AS_THEY_COME = {"/v1/decide"}
 
 ROUTES = sorted(
