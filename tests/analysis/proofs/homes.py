@@ -52,6 +52,26 @@ values:
 NUMBER = re.compile(r"<(-?[0-9.e+-]+)>")
 DECLARED = "{type: number, min: -1000, max: 1000}"
 
+GATES = """
+ruleset: gates
+hit: veto
+sets: {open: {type: flag}}
+unknown: skip
+rules:
+  - {id: far, when: x > <5>}
+  - {id: round, when: kind == round}
+"""
+"""A gate that two rules close."""
+ROUTE = """
+ruleset: route
+hit: first
+sets: {way: {type: choice, of: [maker, taker], ordered: true}}
+rules:
+  - {id: closed, when: not open, set: {way: taker}}
+  - {id: otherwise, set: {way: maker}}
+"""
+"""A way that the gate decides."""
+
 
 def home(
     *rulesets: str,

@@ -4,17 +4,8 @@ from __future__ import annotations
 
 from engine.analysis.proofs.findings import findings_of
 from engine.analysis.proofs.prove import prove
-from tests.analysis.proofs.homes import home, rulebooks_of
+from tests.analysis.proofs.homes import GATES, ROUTE, home, rulebooks_of
 
-GATES = """
-ruleset: gates
-hit: veto
-sets: {open: {type: flag}}
-unknown: skip
-rules:
-  - {id: far, when: x > <5>}
-  - {id: round, when: kind == round}
-"""
 TIERS = """
 ruleset: tiers
 hit: first
@@ -23,14 +14,6 @@ unknown: skip
 rules:
   - {id: low, when: y < <0>, set: {rank: bad}}
   - {id: otherwise, set: {rank: good}}
-"""
-ROUTE = """
-ruleset: route
-hit: first
-sets: {way: {type: choice, of: [maker, taker], ordered: true}}
-rules:
-  - {id: closed, when: not open, set: {way: taker}}
-  - {id: otherwise, set: {way: maker}}
 """
 OTHER = """
 profile: other

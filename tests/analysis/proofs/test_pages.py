@@ -9,17 +9,8 @@ from rich.console import Console
 
 from engine.analysis.proofs.pages import print_proofs
 from engine.analysis.proofs.prove import prove
-from tests.analysis.proofs.homes import home, rulebooks_of
+from tests.analysis.proofs.homes import GATES, ROUTE, home, rulebooks_of
 
-GATES = """
-ruleset: gates
-hit: veto
-sets: {open: {type: flag}}
-unknown: skip
-rules:
-  - {id: far, when: x > <5>}
-  - {id: round, when: kind == round}
-"""
 OFFSET = """
 ruleset: offset
 hit: each
@@ -28,14 +19,6 @@ start: {offset_bps: 1}
 unknown: skip
 rules:
   - {id: wide, when: y > <0>, add: {offset_bps: <3>}}
-"""
-ROUTE = """
-ruleset: route
-hit: first
-sets: {way: {type: choice, of: [maker, taker], ordered: true}}
-rules:
-  - {id: closed, when: not open, set: {way: taker}}
-  - {id: otherwise, set: {way: maker}}
 """
 OTHER = """
 profile: other
