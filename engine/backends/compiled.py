@@ -29,7 +29,7 @@ from engine.backends.facts import (
     read_fact,
     read_moment,
     read_value,
-    shown_name,
+    unknown_group,
     untimely,
 )
 from engine.backends.generate import (
@@ -48,7 +48,6 @@ from engine.backends.source import function_from
 from engine.language.evaluate import Environment, Missing
 from engine.language.model import Binding, Fact, Group, Policy
 from engine.language.rulebook import Rulebook
-from engine.language.spelling import did_you_mean
 from engine.language.types import NumberType, Value
 
 _MOST_REMEMBERED = 10_000
@@ -147,7 +146,7 @@ class CompiledBook:
         """Take one group in (see `engine.Book.observe`)."""
         found = self._groups.get(group)
         if found is None:
-            raise FactsError(f"there is no fact group `{group}`", did_you_mean(group, self._groups))
+            raise unknown_group(group, self._groups)
         return Observed(found, self._intake(found)(raw))
 
     def in_order(self, policy: CompiledPolicy, observed: Mapping[str, Observed]) -> tuple[Observed, ...]:
@@ -158,10 +157,7 @@ class CompiledBook:
 
         """
         if not observed.keys() <= self._groups.keys():
-            unknown = next(iter(observed.keys() - self._groups.keys()))
-            raise FactsError(
-                f"there is no fact group `{shown_name(unknown)}`", did_you_mean(shown_name(unknown), self._groups)
-            )
+            raise unknown_group(next(iter(observed.keys() - self._groups.keys())), self._groups)
         groups = []
         for group in policy.policy.groups:
             each = observed.get(group.name)

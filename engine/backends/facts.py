@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -170,9 +170,13 @@ def check_names(rulebook: Rulebook, facts: Mapping[str, Any]) -> None:
         elif key == DECISIONS:
             _check_decisions(rulebook, held)
         elif key not in _TOP_LEVEL:
-            raise FactsError(
-                f"there is no fact group `{shown_name(key)}`", did_you_mean(shown_name(key), rulebook.groups)
-            )
+            raise unknown_group(key, (*rulebook.groups, *_TOP_LEVEL))
+
+
+def unknown_group(name: object, known: Iterable[str]) -> FactsError:
+    """What to raise for a group that nothing declares."""
+    shown, known = shown_name(name), tuple(known)
+    return FactsError(f"there is no fact group `{shown}`", did_you_mean(shown, known, f"there are {', '.join(known)}"))
 
 
 def check_fact_names(group: str, held: Mapping[str, Any], known: set[str] | frozenset[str]) -> None:

@@ -44,3 +44,13 @@ def spread_bps_of(quote: Quote) -> float | None:
     """(ask − bid) / mid in basis points; None where a side is empty (price 0)."""
     mid = mid_of(quote)
     return None if mid is None else (quote.ask - quote.bid) / mid * 1e4
+
+
+def sides_of(mid: float, spread_bps: float) -> tuple[float, float]:
+    """Bid and ask of a book with this mid and spread.
+
+    >>> sides_of(100.0, 20.0)
+    (99.9, 100.1)
+    """
+    half = mid * spread_bps / 2e4
+    return mid - half, mid + half

@@ -357,6 +357,8 @@ def _decoded(body: bytes, decode: Callable[[bytes], Any]) -> Any:
     try:
         return decode(body)
     except msgspec.ValidationError as error:
+        if decode is not _decode_any:  # it stopped at what it does not take, and what comes then may be no JSON
+            _decoded(body, _decode_any)
         raise ProblemError("refused", _told(error), "/v1/openapi.json describes it") from None
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise ProblemError("malformed", f"the content is no JSON: {_told(error)}", "") from None

@@ -53,6 +53,8 @@ def test_a_wrong_value_is_missing_and_a_wrong_name_is_refused(client: Client) ->
     ("content", "status", "name"),
     [
         (b"{", 400, "malformed"),
+        (b"[1", 400, "malformed"),
+        (b'{"policy": 1, ', 400, "malformed"),
         (b"", 400, "malformed"),
         (b'{"policy": "routing\xff", "facts": {}}', 400, "malformed"),
         (b"[]", 422, "refused"),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.web.browser import Serving, Watched, chromium, picture, serving, unreadable, until, watched
 from tests.web.world import TOKEN, a_session, write
@@ -255,6 +255,23 @@ def test_the_playground_decides_as_facts_move(seen: Watched) -> None:
     expect(step).not_to_have_attribute("open", "")
     group.get_by_role("switch", name="telemetry known").click()
     expect(page.locator("#played-steps")).to_contain_text("telemetry.maker_fill_ratio ∅ absent")
+
+
+def test_the_spread_of_the_playground_follows_its_prices(seen: Watched) -> None:
+    page = seen.go("/rules/play")
+    group = page.locator("details.card", has=page.locator("summary b").get_by_text("market", exact=True))
+
+    def of(name: str) -> Locator:
+        return group.get_by_role("spinbutton", name=name, exact=True)
+
+    if group.get_attribute("open") is None:
+        group.locator("summary").click()
+    of("bid").fill("100")
+    of("ask").fill("101")
+    expect(of("mid")).to_have_value("100.5")
+    expect(of("spread_bps")).to_have_value("99.50248756")
+    of("spread_bps").fill("20")
+    expect(of("ask")).to_have_value("100.6005")
 
 
 def test_another_value_is_tried_on_what_was_decided(seen: Watched) -> None:

@@ -83,6 +83,9 @@ class _Playground:
     def __init__(self, held: Play) -> None:
         self._play = held
         self._is_moved = False
+        self._numbers: dict[int, ui.number] = {}
+        """By the identity of the field."""
+        self._is_following = False
         with ui.element("div").classes("play"):
             with ui.element("div").classes("inputs"):
                 symbols = sorted(held.book.rulebook.symbols)
@@ -128,12 +131,25 @@ class _Playground:
     def _set(self, of: GroupFields | Field, name: str, value: Value | None) -> None:
         setattr(of, name, value)
         self._is_moved = True
+        if isinstance(of, Field) and not self._is_following:
+            self._follow(of)
+
+    def _follow(self, moved: Field) -> None:
+        """Show what followed a fact that was moved; what follows moves nothing in its turn."""
+        self._is_following = True
+        try:
+            for each in self._play.follow(moved):
+                assert each.value is None or isinstance(each.value, float), "numbers alone follow"
+                self._numbers[id(each)].set_value(each.value)
+        finally:
+            self._is_following = False
 
     def _field(self, held: Field) -> None:
         kind, set_ = held.fact.type, partial(self._set, held, "value")
         match kind:
             case NumberType(unit=unit):
-                self._number(_label(held.fact.name, unit), held.value, self._play.reach(held), set_)
+                label = _label(held.fact.name, unit)
+                self._numbers[id(held)] = self._number(label, held.value, self._play.reach(held), set_)
             case FlagType():
                 known = {"true": True, "false": False}
                 now = _MISSING if held.value is None else show_value(held.value)
@@ -154,7 +170,7 @@ class _Playground:
             "dense outlined options-dense"
         )
 
-    def _number(self, label: str, now: Value | None, reach: Reach | None, set_: object) -> None:
+    def _number(self, label: str, now: Value | None, reach: Reach | None, set_: object) -> ui.number:
         """A number and its slider, if it has one, which follow each other; an empty number is a missing fact."""
         assert callable(set_)
         with ui.element("div").classes("slide"):
@@ -172,6 +188,7 @@ class _Playground:
                 slider.put(float(value))
 
         number.on_value_change(lambda event: typed(event.value))
+        return number
 
     def _look(self) -> None:
         if self._is_moved:

@@ -2,6 +2,7 @@
 
 In: a book, a policy, and facts to begin with. Out: `Field`s by group, and a facts object of their values. A number's
 slider reaches over its range where that is small, else around its value, or around those of its unit where it has none.
+Bid, ask, mid and spread are one book and follow each other, as in a session, which measures all four from one quote.
 """
 
 from __future__ import annotations
@@ -17,7 +18,11 @@ from engine.book import Book
 from engine.journal.events import Routed
 from engine.language.model import Fact, Group
 from engine.language.types import NO_UNIT, NumberType, Value
+from engine.market.book import mid_of, sides_of, spread_bps_of
+from engine.market.events import Quote
 
+_DIGITS = 10
+"""Of a number that follows another one."""
 _SMALL_RANGE = 1_000.0
 _SLIDER_STEPS = 200
 
@@ -92,6 +97,24 @@ class Play:
         alike = [value for value in known if value]
         return median_low(alike) if alike and unit != NO_UNIT else None
 
+    def follow(self, moved: Field) -> list[Field]:
+        """Move what says the same as a fact that was moved; the fields that have another value now.
+
+        A book with an empty side has no mid; where mid or spread is missing, nothing follows the other.
+        """
+        fields = {each.fact.name: each for held in self.groups for each in held.fields if each.group == "market"}
+        if moved.group != "market" or not {"bid", "ask", "mid", "spread_bps"} <= fields.keys():
+            return []
+        bid, ask, mid, spread_bps = (fields[name].value for name in ("bid", "ask", "mid", "spread_bps"))
+        now: dict[str, float | None] = {}
+        if moved.fact.name in ("bid", "ask"):
+            bid, ask = (side if isinstance(side, float) else 0.0 for side in (bid, ask))
+            quote = Quote(self.symbol or "", 0, bid, ask, 0.0, 0.0)
+            now = {"mid": mid_of(quote), "spread_bps": spread_bps_of(quote)}
+        elif moved.fact.name in ("mid", "spread_bps") and isinstance(mid, float) and isinstance(spread_bps, float):
+            now = dict(zip(("bid", "ask"), sides_of(mid, spread_bps), strict=True))
+        return [fields[name] for name, value in now.items() if _put_value(fields[name], value)]
+
     def decide(self) -> Explanation:
         """Decide on them. Raises `FactsError` as `Book.decide` does."""
         return explain(self.book, self.policy, self.facts())
@@ -147,6 +170,12 @@ def reach_of(kind: NumberType, value: Value | None) -> Reach | None:
     if is_wide:
         low = math.ceil(low / step) * step  # not 1e-9, from which no step leads to a round number
     return Reach(low, high, step)
+
+
+def _put_value(of: Field, value: float | None) -> bool:
+    """Whether that is another value than it had."""
+    before, of.value = of.value, None if value is None else float(f"{value:.{_DIGITS}g}")
+    return of.value != before
 
 
 def _fitting(value: Any, fact: Fact) -> Value | None:

@@ -5,9 +5,15 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from engine.journal.events import Routed
 from engine.language.types import NumberType
-from engine.web.pages.playing import Play, Reach, newest_routing, play, reach_of
+from engine.market.book import mid_of, spread_bps_of
+from engine.market.events import Quote
+from engine.web.pages.playing import Field, Play, Reach, newest_routing, play, reach_of
 from tests.routing.written import NOW_MS, handed, intent_facts, shipped, sound
 
 BOOK = shipped("prod")
@@ -25,15 +31,67 @@ def begun() -> Play:
     return play(BOOK, "routing", handed(BOOK, "routing", facts), 0.0)
 
 
+def fields(held: Play) -> dict[str, Field]:
+    return {each.fact.name: each for group in held.groups for each in group.fields}
+
+
 def test_it_begins_where_the_decision_was() -> None:
     assert begun().decide().decision.values["route"] == "maker"
 
 
 def test_a_moved_fact_decides_otherwise() -> None:
     held = begun()
-    spread = next(each for group in held.groups for each in group.fields if each.fact.name == "spread_bps")
-    spread.value = 500.0
+    fields(held)["spread_bps"].value = 500.0
     assert held.decide().decision.values["route"] == "taker"
+
+
+PRICES = st.floats(0.01, 1e6).map(lambda price: float(f"{price:.6g}"))
+
+
+@given(bid=PRICES, ask=PRICES)
+def test_mid_and_spread_follow_bid_and_ask(bid: float, ask: float) -> None:
+    held = begun()
+    of = fields(held)
+    of["bid"].value = bid
+    held.follow(of["bid"])
+    of["ask"].value = ask
+    assert {each.fact.name for each in held.follow(of["ask"])} <= {"mid", "spread_bps"}
+    quote = Quote("BTCUSDT", 0, bid, ask, 1.0, 1.0)
+    assert of["mid"].value == pytest.approx(mid_of(quote), rel=1e-9)
+    assert of["spread_bps"].value == pytest.approx(spread_bps_of(quote), rel=1e-9)
+
+
+@given(mid=PRICES, spread_bps=st.floats(0.1, 500.0))
+def test_bid_and_ask_follow_mid_and_spread(mid: float, spread_bps: float) -> None:
+    held = begun()
+    of = fields(held)
+    of["mid"].value = mid
+    held.follow(of["mid"])
+    of["spread_bps"].value = spread_bps
+    held.follow(of["spread_bps"])
+    bid, ask = of["bid"].value, of["ask"].value
+    assert isinstance(bid, float)
+    assert isinstance(ask, float)
+    quote = Quote("BTCUSDT", 0, bid, ask, 1.0, 1.0)
+    assert mid_of(quote) == pytest.approx(mid, rel=1e-9)
+    assert spread_bps_of(quote) == pytest.approx(spread_bps, abs=1e-4)
+
+
+def test_half_a_book_has_no_mid_and_a_whole_one_has_one_again() -> None:
+    held = begun()
+    of = fields(held)
+    bid, of["bid"].value = of["bid"].value, None
+    assert held.follow(of["bid"]) == [of["mid"], of["spread_bps"]]
+    assert (of["mid"].value, of["spread_bps"].value) == (None, None)
+    of["spread_bps"].value = 3.0
+    assert held.follow(of["spread_bps"]) == []  # of what, nobody knows
+    of["bid"].value = bid
+    assert held.follow(of["bid"]) == [of["mid"], of["spread_bps"]]
+
+
+def test_nothing_follows_a_fact_of_another_group() -> None:
+    held = begun()
+    assert held.follow(fields(held)["maker_price"]) == []
 
 
 def test_a_group_grows_old_and_goes_away() -> None:
@@ -55,13 +113,13 @@ def test_without_facts_every_group_is_there_and_empty() -> None:
 
 def test_sliders_reach_around_large_values_and_over_small_ranges() -> None:
     held = begun()
-    fields = {each.fact.name: each for group in held.groups for each in group.fields}
-    ratio, bid = held.reach(fields["maker_fill_ratio"]), held.reach(fields["bid"])
+    of = fields(held)
+    ratio, bid = held.reach(of["maker_fill_ratio"]), held.reach(of["bid"])
     assert ratio is not None
     assert (ratio.low, ratio.high) == (0, 1)
     assert bid is not None
     assert bid.low <= 100.0 <= bid.high <= 1_000
-    assert held.reach(fields["side"]) is None
+    assert held.reach(of["side"]) is None
 
 
 def test_sliders_go_below_zero_only_with_their_value() -> None:
