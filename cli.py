@@ -15,6 +15,7 @@ import functools
 import importlib.util
 import io
 import json
+import logging
 import math
 import os
 import shlex
@@ -1158,6 +1159,8 @@ def _reload(
     """How a session reloads, if it does."""
     if reloads is False and rules is not None:
         raise click.UsageError("--rules and --no-reload exclude each other.")
+    if rules is not None and not rules.strip():
+        raise click.UsageError("--rules names no address.")
     if rules_keys and rules is None:
         raise click.UsageError("--rules-key goes with --rules alone.")
     if reloads is None and rules is None:  # nobody asked for it
@@ -1176,6 +1179,8 @@ def _reload(
     if gate is None and importlib.util.find_spec("z3") is None:
         gate = "findings"
         click.echo("note: changes are let in unproven: that needs pip install 'sluice-router[prove]'", err=True)
+    elif gate in ("findings", "none"):
+        click.echo(f"note: --reload-gate {gate} proves nothing: what breaks an invariant may decide", err=True)
     keys = public_keys(rules_keys) if rules is not None else ()
     return ReloadOptions(gate=gate or "proofs", address=rules, keys=keys)
 
@@ -1185,7 +1190,8 @@ def _reload(
 def status(session: Session, logs: Path | None) -> int:
     """Say which rulebook decides, since when and from where, what became of the last change, and how a candidate does.
 
-    Fails where no session runs, the last change was refused, or the last good rulebook stands in for broken files.
+    Fails where no session runs, the last change was refused, the last good rulebook stands in for broken files, or the
+    home or the address gives nothing that could decide.
     """
     import msgspec
 
@@ -1199,7 +1205,7 @@ def status(session: Session, logs: Path | None) -> int:
     else:
         print_status(session.console(), found, time.time_ns() // 1_000_000)
     refused = found.attempt is not None and found.attempt.verdict == "refused"
-    return FOUND if refused or found.last_good or not runs else FINE
+    return FOUND if refused or found.last_good or found.unavailable is not None or not runs else FINE
 
 
 @command("history", "List the rulebooks that decided, when, by whom, and what changed.")
@@ -1248,6 +1254,7 @@ def _ask_session(session: Session, logs: Path | None, action: Action, **given: A
     """Ask the session of a `logs` folder for something, and print its answer."""
     from engine.reload.errors import ReloadError
     from engine.reload.requests import Request, ask, new_id
+    from engine.reload.status import read_status
     from engine.reload.who import user
 
     place = _logs(session, logs)
@@ -1255,7 +1262,7 @@ def _ask_session(session: Session, logs: Path | None, action: Action, **given: A
         raise ReloadError(
             f"no session that reloads runs in `{place}`", "start one: `sluice run --reload`, or name its folder: --logs"
         )
-    answer = ask(place, Request(id=new_id(), action=action, who=user(), **given))
+    answer = ask(place, Request(id=new_id(), action=action, who=user(), **given), process=read_status(place).process)
     if session.as_json:
         session.print_json({"done": answer.done, "line": answer.line, "help": answer.help})
     elif answer.done:
@@ -1271,28 +1278,34 @@ def _ask_session(session: Session, logs: Path | None, action: Action, **given: A
 def rollback(session: Session, version: str | None, logs: Path | None) -> int:
     """Have the running session decide by an earlier rulebook again: VERSION, or the one before.
 
-    The files stay as they are: the next save of them is looked at like any other.
+    It has to pass the gate as a change does. The files stay as they are: once they say something else they are looked
+    at like any other change.
     """
+    if version is not None and not version.strip():
+        raise click.UsageError("VERSION is empty.")
     return _ask_session(session, logs, "rollback", version=version)
 
 
 @command("shadow", "Try a candidate beside what a running session decides by.")
 @click.argument("candidate", metavar="[CANDIDATE]", required=False)
+@click.option("--replace", "replaces", is_flag=True, help="Try it in the place of the one that is tried.")
 @click.option("--end", is_flag=True, help="No longer try one.")
 @logs_option
-def shadow(session: Session, candidate: str | None, end: bool, logs: Path | None) -> int:
+def shadow(session: Session, candidate: str | None, replaces: bool, end: bool, logs: Path | None) -> int:
     """Have the running session decide every intent by CANDIDATE too, and execute only what is in force.
 
     CANDIDATE is a side as `sluice diff` takes it: a profile, HOME:PROFILE, or git:REV:PROFILE. `sluice status` counts
     how often it would have decided otherwise; the journal holds both decisions.
+
+    There is one at a time: while one is tried another is refused, unless --replace is given. One that decides for some
+    symbols has to be ended first.
     """
-    if end == (candidate is not None):
-        raise click.UsageError("Name a candidate, or say --end.")
-    if end:
+    if end and candidate is None and not replaces:
         return _ask_session(session, logs, "end")
-    return _ask_session(
-        session, logs, "shadow", candidate=_absolute_side(candidate or ""), home=str(session.home.absolute())
-    )
+    if end or not candidate:
+        raise click.UsageError("Name a candidate, or say --end alone.")
+    side, home = _absolute_side(candidate), str(session.home.absolute())
+    return _ask_session(session, logs, "shadow", candidate=side, home=home, replaces=replaces)
 
 
 def _absolute_side(side: str) -> str:
@@ -1306,16 +1319,20 @@ def _absolute_side(side: str) -> str:
 
 
 @command("promote", "Let the candidate of a running session decide, if the rules are for it.")
-@click.option("--symbols", metavar="NAMES", help="For these symbols or symbol groups alone, with commas between them.")
+@click.option(
+    "--symbols",
+    type=_Parsed("symbols", _parse_symbols),
+    metavar="NAMES",
+    help="For these symbols or symbol groups alone, with commas between them.",
+)
 @logs_option
-def promote(session: Session, symbols: str | None, logs: Path | None) -> int:
+def promote(session: Session, symbols: tuple[str, ...] | None, logs: Path | None) -> int:
     """Let the candidate decide, if the policy `rollout` lets it: tried often enough, and deciding nearly alike.
 
     With --symbols it decides for these alone, until a guard of that policy is crossed; then what was in force decides
     for them again.
     """
-    names = [name.strip() for name in (symbols or "").split(",") if name.strip()]
-    return _ask_session(session, logs, "promote", symbols=names)
+    return _ask_session(session, logs, "promote", symbols=list(symbols or ()))
 
 
 @command("run", "Run a trading session over a market, recorded or generated.")
@@ -1428,6 +1445,7 @@ def run(
     market is generated. Ctrl-C cancels what rests and reports; a second one stops at once.
     """
     from engine.analysis.request import require_profile
+    from engine.reload.last_good import ran_before
     from engine.routing.sessions.attend import attend, embedded, remote
     from engine.routing.sessions.run_pages import print_end, run_json
     from engine.routing.sessions.run_views import view_for
@@ -1436,9 +1454,11 @@ def run(
     from engine.venues.faults import Faults
     from engine.venues.paper import PaperSettings
 
-    if rules is None:  # else a bundle brings its own
-        require_profile(session.home, profile)
     beside = _beside(session, server, _logs(session, logs), wanted=web)
+    reload = _reload(reloads, gate, rules, rules_keys, live=venue is not None or speed is not None or web)
+    # A bundle brings its own; and where a home, or its profile, is away, what ran last stands in.
+    if rules is None and not (reload is not None and ran_before(_logs(session, logs), profile)):
+        require_profile(session.home, profile)
     options = SessionOptions(
         profile=profile,
         home=session.home,
@@ -1454,7 +1474,7 @@ def run(
         fsync=fsync,
         speed=speed,
         baselines=not no_baselines,
-        reload=_reload(reloads, gate, rules, rules_keys, live=venue is not None or speed is not None or web),
+        reload=reload,
         end_with_intents=end_with_intents,
     )
     if venue is None:
@@ -1463,6 +1483,10 @@ def run(
     else:
         _refuse_beside("--venue", *_OF_A_MARKET)
         market, opening = None, remote(options, *venue)
+    if logging.lastResort is not None:  # which logs where nobody set up anything; a session may go on for days
+        dated = logging.Formatter("%(asctime)s UTC %(message)s", "%Y-%m-%d %H:%M:%S")
+        dated.converter = time.gmtime
+        logging.lastResort.setFormatter(dated)
     console = session.console()
     view = view_for(console, options, market, verbose=verbose, as_json=session.as_json)
     with beside or contextlib.nullcontext():
@@ -1907,7 +1931,10 @@ public_key_option = click.option(
     help="Sign with this Ed25519 key, PEM or base64. Default: SLUICE_SIGNING_KEY, if it is set.",
 )
 @click.option(
-    "--sequence", type=click.IntRange(0), metavar="N", help="Its place in the order of bundles. Default: its time."
+    "--sequence",
+    type=click.IntRange(0, 10**15 - 1),
+    metavar="N",
+    help="Its place in the order of bundles. Default: its time.",
 )
 @click.option(
     "--time", "time_ms", type=_TIME, metavar="TIME", help="Its time. Default: SOURCE_DATE_EPOCH, else of the commit."
@@ -1932,7 +1959,7 @@ def build_bundle(
     gate: Gate,
 ) -> int:
     """Put PROFILE and every file of the home into one file: the same bytes for the same files, time and key."""
-    from engine.analysis.request import require_profile
+    from engine.analysis.request import RequestError, require_profile
     from engine.reload.bundle import build, origin_of, parse
     from engine.reload.bundle_pages import bundle_json, bundle_lines
     from engine.reload.disk import write_whole
@@ -1942,6 +1969,8 @@ def build_bundle(
     from engine.reload.who import commit_of
 
     require_profile(session.home, profile)
+    if not output.parent.is_dir():
+        raise RequestError(f"there is no folder `{output.parent}`", "make it, or name another file with -o")
     time_s = time_ms // 1000 if time_ms is not None else None
     origin = origin_of(commit_of(session.home), time_s=time_s, sequence=sequence, author=author)
     files = read_home(session.home).files

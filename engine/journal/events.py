@@ -91,6 +91,17 @@ class RulebookRefused(_Event, frozen=True, kw_only=True, tag="rulebook_refused")
     findings: list[dict[str, Any]] = []
 
 
+class RulesSource(_Event, frozen=True, kw_only=True, tag="rules_source"):
+    """The home, or the address, that rules come from can be had no longer, or again. What decides goes on deciding."""
+
+    state: str
+    """`away` or `back`."""
+    origin: str
+    """The home, or the address without its password."""
+    reason: str = ""
+    """What is wrong with it, while `away`."""
+
+
 class CandidateMoved(_Event, frozen=True, kw_only=True, tag="candidate"):
     """A candidate is tried beside the rulebook in force, decides for some symbols, or does no longer."""
 
@@ -156,6 +167,10 @@ class IntentReceived(_Event, frozen=True, kw_only=True, tag="intent"):
     bid: float | None = None
     """Of the book at arrival; None where a side is empty or nothing was seen yet."""
     ask: float | None = None
+
+
+DUPLICATE_ID = "duplicate_id"
+"""The code of a refusal that says nothing of the intent which had the id before."""
 
 
 class IntentRefused(_Event, frozen=True, kw_only=True, tag="intent_refused"):
@@ -441,6 +456,7 @@ Event: TypeAlias = (
     SessionStarted
     | RulebookLoaded
     | RulebookRefused
+    | RulesSource
     | CandidateMoved
     | ShadowDecided
     | Given

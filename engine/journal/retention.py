@@ -21,7 +21,7 @@ from typing import BinaryIO
 
 from engine.journal.disk import Disk, Lock, make_folder
 from engine.journal.errors import JournalError
-from engine.journal.events import Checkpoint, IntentReceived, IntentRefused, Outcome
+from engine.journal.events import DUPLICATE_ID, Checkpoint, IntentReceived, IntentRefused, Outcome
 from engine.journal.folder import ARCHIVE, BLOCK_BYTES, DayFile, archived_path, day_files
 from engine.journal.lines import HEAD, tags_of
 from engine.journal.reader import read_file
@@ -143,7 +143,7 @@ def _open_intents(files: Iterable[DayFile]) -> dict[date, str]:
             match event:
                 case IntentReceived(intent_id=intent_id):
                     open_since.setdefault(intent_id, file.day)
-                case IntentRefused(intent_id=str(intent_id), code=code) if code != "duplicate_id":
+                case IntentRefused(intent_id=str(intent_id), code=code) if code != DUPLICATE_ID:
                     open_since.pop(intent_id, None)
                 case Outcome(intent_id=intent_id):
                     open_since.pop(intent_id, None)

@@ -146,7 +146,16 @@ class Bundle:
     @property
     def signed(self) -> bytes:
         """What a signature is over."""
-        return _DOMAIN + _canonical({"bundle": msgspec.to_builtins(self.manifest), "content": dict(self.content)})
+        return _DOMAIN + _canonical(self._held())
+
+    @property
+    def written(self) -> bytes:
+        """The bytes that it was read from."""
+        signature = {} if self.signature is None else {"signature": msgspec.to_builtins(self.signature)}
+        return _canonical({**self._held(), **signature})
+
+    def _held(self) -> dict[str, Any]:
+        return {"bundle": msgspec.to_builtins(self.manifest), "content": dict(self.content)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,9 +317,9 @@ def parse(data: bytes) -> Bundle:
     try:
         document = msgspec.json.decode(data, type=_Document)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise MalformedError(
-            f"this is no bundle: {one_line(str(error)[:1].lower() + str(error)[1:])}", _AGAIN
-        ) from None
+        told = str(error)
+        told = told if told[:2].isupper() else told[:1].lower() + told[1:]  # JSON stays JSON
+        raise MalformedError(f"this is no bundle: {one_line(told)}", _AGAIN) from None
     if len(document.content) > MOST_FILES:
         raise TooLargeError(f"it holds more than {MOST_FILES} files", "this is no bundle of Sluice")
     held = msgspec.to_builtins(document)

@@ -1,7 +1,8 @@
 """Decisions that were made, made again by a candidate: how many would have come out otherwise, and which.
 
 In: past decisions, from the journal or from the memory of a session. Out: a `DryRun` with counts per decided name and
-examples. The candidate decides from the facts that were seen then, so what differs is what its rules make of them.
+examples. The candidate decides from the facts that were seen then, and so does the rulebook in force: what differs is
+what the change makes of them, whichever rulebook had decided.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ class PastDecision:
     """The facts object: `now`, `symbol`, `intent_id` and the groups, as the policy saw them."""
     decided: Mapping[str, Any]
     """Every name that was decided, with its value."""
+    rulebook: str = ""
+    """The version that decided; empty where nobody said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,8 @@ class DryRun:
     refused: int = 0
     """How many the candidate cannot make: it runs no such policy, or declares no such fact."""
     first_refusal: str = ""
+    than: str = ""
+    """The version of the rulebook in force, which it is compared with; empty where it is what was decided then."""
 
     def __str__(self) -> str:
         """One line, for people.
@@ -77,7 +82,8 @@ class DryRun:
         """
         if not self.decisions:
             return "no past decisions to try"
-        line = f"{self.changed} of {counted(self.decisions, 'past decision')} would differ"
+        than = f" from {self.than}" if self.than else ""
+        line = f"{self.changed} of {counted(self.decisions, 'past decision')} would differ{than}"
         if self.by_name:
             line += ": " + ", ".join(f"{name} {count}" for name, count in self.by_name.items())
         if self.refused:
@@ -85,13 +91,18 @@ class DryRun:
         return line
 
 
-def dry_run(book: Book, past: Iterable[PastDecision]) -> DryRun:
-    """Make past decisions again by a book, and compare every value."""
+def dry_run(book: Book, past: Iterable[PastDecision], active: Book | None = None) -> DryRun:
+    """Make past decisions again by a book, and compare every value with what `active` decides; without it, decided.
+
+    What `active` could not decide is left out: the candidate takes nothing from it.
+    """
     decisions = changed = refused = 0
     first_refusal = ""
     by_name: Counter[str] = Counter()
     examples: list[Difference] = []
     for one in past:
+        if (before := _decided(one, active)) is None:
+            continue
         decisions += 1
         try:
             # By the function that will decide: `verdict` would have another one made first.
@@ -100,7 +111,7 @@ def dry_run(book: Book, past: Iterable[PastDecision]) -> DryRun:
             refused += 1
             first_refusal = first_refusal or error.message
             continue
-        differing = [(name, was, now.get(name)) for name, was in one.decided.items() if now.get(name) != was]
+        differing = [(name, was, now.get(name)) for name, was in before.items() if now.get(name) != was]
         changed += bool(differing)
         for name, was, would_be in differing:
             by_name[f"{one.policy}.{name}"] += 1
@@ -108,7 +119,18 @@ def dry_run(book: Book, past: Iterable[PastDecision]) -> DryRun:
                 symbol = one.facts.get("symbol")
                 examples.append(Difference(one.decision_id, one.policy, symbol, name, was, would_be))
     ordered = MappingProxyType(dict(by_name.most_common()))
-    return DryRun(decisions, changed, ordered, tuple(examples), refused, first_refusal)
+    than = active.version if active is not None else ""
+    return DryRun(decisions, changed, ordered, tuple(examples), refused, first_refusal, than)
+
+
+def _decided(one: PastDecision, active: Book | None) -> Mapping[str, Any] | None:
+    """What a candidate's values are compared with; None where the rulebook in force has none."""
+    if active is None or active.version == one.rulebook:
+        return one.decided
+    try:
+        return active.decide(one.policy, one.facts).values
+    except FactsError:
+        return None
 
 
 class _Record(msgspec.Struct):
@@ -117,6 +139,7 @@ class _Record(msgspec.Struct):
     decision_id: str
     now: float
     policy: str
+    rulebook: str
     symbol: str | None
     intent_id: str | None
     decided: dict[str, Any]
@@ -132,7 +155,8 @@ def past_decision(event: Decided) -> PastDecision | None:
     if held.facts is None:
         return None
     facts = {"now": held.now, "symbol": held.symbol, "intent_id": held.intent_id, **held.facts}
-    return PastDecision(held.decision_id, held.policy, MappingProxyType(facts), MappingProxyType(held.decided))
+    decided = MappingProxyType(held.decided)
+    return PastDecision(held.decision_id, held.policy, MappingProxyType(facts), decided, held.rulebook)
 
 
 def recent_decisions(journal: Path, count: int) -> list[PastDecision]:

@@ -11,24 +11,32 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import groupby, zip_longest
+from itertools import groupby, takewhile, zip_longest
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 import msgspec
 
-from engine.journal.events import Decided, Event, RulebookLoaded, SessionStarted
+from engine.journal.events import CandidateMoved, Decided, Event, RulebookLoaded, SessionStarted
+from engine.reload.disk import what_helps
 from engine.reload.errors import ReloadError
 from engine.reload.last_good import RELOAD
 
 _FILE = "history.jsonl"
 _BEGINNINGS = ("start", "last_good")
 
-How: TypeAlias = Literal["start", "last_good", "reload", "bundle", "rollback", "promote", "return", "stop"]
+How: TypeAlias = Literal[
+    "start", "last_good", "reload", "bundle", "rollback", "promote", "return", "proved", "stop",
+    "rollout", "rollout_end",
+]  # fmt: skip
 """What made a rulebook decide: `last_good` is a start with broken files, `return` goes back to what came before,
-since a proof failed that came after the swap. `stop` ends the last span."""
+since a proof failed that came after the swap. `proved` says that such proofs have passed: it begins nothing. `stop`
+ends the last span. From `rollout` to `rollout_end` a candidate decides for some symbols, beside what is in force."""
+
+ROLLOUTS = ("rollout", "rollout_end")
+"""What says nothing of what is in force."""
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -47,6 +55,10 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Of its bundle."""
     journal_seq: int | None = None
     """How far the journal was by then; None where nobody said."""
+    unproved: bool = False
+    """Whether its proofs were to come after it; they have passed where a later entry of the version is not so."""
+    symbols: list[str] = []
+    """Of a rollout: for which it decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +70,8 @@ class Span:
     """None where it decides still, or its session ended without a word."""
     decisions: int | None = None
     """Made under it in this time; None where nobody counted."""
+    ended: str = ""
+    """Why a rollout was over; empty for anything else."""
 
 
 class History:
@@ -80,15 +94,19 @@ class History:
                 os.fsync(stream.fileno())
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
-            raise ReloadError(f"`{self.path}` cannot be written: {reason}", "make room, or free the folder") from error
+            raise ReloadError(f"`{self.path}` cannot be written: {reason}", what_helps(error)) from error
 
     def entries(self, profile: str | None = None) -> list[Entry]:
-        """Every entry, oldest first; of one profile if given.
+        """Every entry but those of rollouts, oldest first; of one profile if given.
 
         Raises:
             ReloadError: for a file that cannot be read.
 
         """
+        found = [entry for entry in self._lines() if entry.how not in ROLLOUTS]
+        return [entry for entry in found if profile is None or entry.profile == profile]
+
+    def _lines(self) -> list[Entry]:
         try:
             lines = self.path.read_bytes().splitlines()
         except FileNotFoundError:
@@ -98,44 +116,71 @@ class History:
             raise ReloadError(f"`{self.path}` cannot be read: {reason}", "check its permissions") from error
         found = [entry for line in lines if line and (entry := _entry(line)) is not None]
         # A line that was written after all, though the disk said otherwise, is there twice.
-        found = [entry for entry, _ in groupby(found)]
-        return [entry for entry in found if profile is None or entry.profile == profile]
+        return [entry for entry, _ in groupby(found)]
 
     def spans(self, profile: str | None = None, journal: Iterable[Event] | None = None) -> list[Span]:
-        """The spans, oldest first; with the events of a journal each says how many decisions were made in it."""
-        entries = self.entries()
-        counts = _counted(entries, journal) if journal is not None else {}
-        mine = [(number, entry) for number, entry in enumerate(entries) if profile in (None, entry.profile)]
+        """The spans, oldest first; with the events of a journal each says how many decisions were made in it.
+
+        Those of rollouts lie within others.
+        """
+        lines = [entry for entry in self._lines() if entry.how != "proved"]
+        counts = _counted(lines, journal) if journal is not None else {}
+        mine = [(number, entry) for number, entry in enumerate(lines) if profile in (None, entry.profile)]
+        reigns = [(number, entry) for number, entry in mine if entry.how not in ROLLOUTS]
         # What a session began with says nothing of when the one before it was killed.
-        ends = [None if entry.how in _BEGINNINGS else entry.at_ms for _, entry in mine[1:]]
-        return [
-            Span(entry, end, counts.get(number))
-            for (number, entry), end in zip_longest(mine, ends)
+        ends = [None if entry.how in _BEGINNINGS else entry.at_ms for _, entry in reigns[1:]]
+        found = {
+            number: Span(entry, end, counts.get(number))
+            for (number, entry), end in zip_longest(reigns, ends)
             if entry.how != "stop"
-        ]
+        }
+        for place, (number, entry) in enumerate(mine):
+            if entry.how == "rollout":
+                last = next((later for _, later in mine[place + 1 :] if later.how in _ENDS_ROLLOUT), None)
+                until_ms = None if last is None or last.how in _BEGINNINGS else last.at_ms
+                ended = last.changed if last is not None and last.how == "rollout_end" else ""
+                found[number] = Span(entry, until_ms, counts.get(number), ended)
+        return [found[number] for number in sorted(found)]
 
 
-def rollback_to(entries: Sequence[Entry], wanted: str | None = None) -> Entry:
-    """The entry to go back to: the latest of a version (or the beginning of one), else the one before what runs.
+def rollback_to(
+    entries: Sequence[Entry], decides: str, wanted: str | None = None, *, passed_over: Collection[str] = ()
+) -> Entry:
+    """The entry to go back to: the latest of a version (or the beginning of one), else of the one before what decides.
+
+    Before goes by when each version first came: back from a rollback is further back, never to what it left. What
+    decided before its proofs is not gone back to unless they passed, and without a name nothing that is `passed_over`.
 
     Raises:
         ReloadError: where there is none, and where the beginning fits several.
 
     """
-    ran = [entry for entry in entries if entry.how != "stop"]
+    ran = [entry for entry in entries if entry.how not in ("stop", *ROLLOUTS)]
     if not ran:
         raise ReloadError("no rulebook ran here yet", "`sluice run` starts one")
+    proved = {entry.version for entry in ran if not entry.unproved}
     if wanted is None:
-        before = [entry for entry in ran if entry.version != ran[-1].version]
-        if not before:
-            raise ReloadError(f"only {ran[-1].version} ran here", "there is nothing to go back to")
-        return before[-1]
+        latest = {entry.version: entry for entry in ran}  # each stands where its version first came
+        earlier = takewhile(lambda version: version != decides, latest)
+        good = [version for version in earlier if version in proved and version not in passed_over]
+        if not good:
+            over = f" but {', '.join(passed_over)}, where an invariant fails" if passed_over else ""
+            raise ReloadError(
+                f"nothing that may decide came before {decides}{over}",
+                "name another version: `sluice history` lists them",
+            )
+        return latest[good[-1]]
     fitting = {entry.version: entry for entry in ran if entry.version.startswith(wanted.strip().lower())}
     if not wanted.strip() or not fitting:
         raise ReloadError(f"no rulebook `{wanted}` ran here", "`sluice history` lists them")
     if len(fitting) > 1:
         raise ReloadError(f"{len(fitting)} rulebooks begin with `{wanted}`", f"name one whole: {', '.join(fitting)}")
-    return next(iter(fitting.values()))
+    ((version, entry),) = fitting.items()
+    if version not in proved:
+        raise ReloadError(
+            f"{version} decided before its proofs, and they have not passed", "save it again: it is proved then"
+        )
+    return entry
 
 
 class _Version(msgspec.Struct):
@@ -145,7 +190,9 @@ class _Version(msgspec.Struct):
 _version = msgspec.json.Decoder(_Version)
 
 
-COUNTED = (Decided, RulebookLoaded, SessionStarted)
+_ENDS_ROLLOUT = (*ROLLOUTS, *_BEGINNINGS, "stop")
+
+COUNTED = (Decided, RulebookLoaded, SessionStarted, CandidateMoved)
 """The events that `History.spans` counts by."""
 
 RELOADS = "reload_gate"
@@ -160,13 +207,17 @@ class _Reign:
     begun_seq: int
     is_listed: bool
     """Whether its session writes a history."""
+    is_rollout: bool = False
+    """Whether it decided for some symbols alone, beside another one."""
+    until_seq: float = math.inf
     decisions: int = 0
 
-    def is_of(self, entry: Entry, until_seq: float) -> bool:
+    def is_of(self, entry: Entry) -> bool:
         """Whether an entry was written in this time."""
         seq = entry.journal_seq
-        fits = seq is not None and self.begun_seq <= seq < until_seq
-        return fits and entry.how != "stop" and entry.version == self.version
+        if seq is None or not self.begun_seq <= seq < self.until_seq or entry.version != self.version:
+            return False
+        return entry.how == "rollout" if self.is_rollout else entry.how not in ("stop", *ROLLOUTS)
 
 
 def _counted(entries: Sequence[Entry], journal: Iterable[Event]) -> dict[int, int]:
@@ -177,26 +228,37 @@ def _counted(entries: Sequence[Entry], journal: Iterable[Event]) -> dict[int, in
     no history, or whose line a full disk did not take, is counted nowhere.
     """
     counts: dict[int, int] = {}
-    rest, until_seq = len(entries), math.inf
-    for reign in reversed(_reigns(journal)):
-        places = reversed(range(rest)) if reign.is_listed else ()
-        found = next((number for number in places if reign.is_of(entries[number], until_seq)), None)
-        until_seq = reign.begun_seq
-        if found is not None:
-            counts[found], rest = reign.decisions, found
+    for reigns in _reigns(journal):
+        rest = len(entries)
+        for reign in reversed(reigns):
+            places = reversed(range(rest)) if reign.is_listed else ()
+            found = next((number for number in places if reign.is_of(entries[number])), None)
+            if found is not None:
+                counts[found], rest = reign.decisions, found
     return counts
 
 
-def _reigns(journal: Iterable[Event]) -> list[_Reign]:
+def _reigns(journal: Iterable[Event]) -> tuple[list[_Reign], list[_Reign]]:
+    """What was in force, and the candidates that decided for some symbols beside it."""
     reigns: list[_Reign] = []
+    rollouts: list[_Reign] = []
     for event in journal:
+        if rollouts and isinstance(event, CandidateMoved | SessionStarted):
+            rollouts[-1].until_seq = min(rollouts[-1].until_seq, event.seq)
         if isinstance(event, RulebookLoaded | SessionStarted):
+            if reigns:
+                reigns[-1].until_seq = event.seq
             is_listed = isinstance(event, RulebookLoaded) or RELOADS in event.settings
             reigns.append(_Reign(event.rulebook, event.seq, is_listed))
-        # A candidate that decides for some symbols is in force for none of the others: it is counted nowhere.
-        elif isinstance(event, Decided) and reigns and _version.decode(event.record).rulebook == reigns[-1].version:
-            reigns[-1].decisions += 1
-    return reigns
+        elif isinstance(event, CandidateMoved):
+            if event.state == "partial":
+                rollouts.append(_Reign(event.rulebook, event.seq, is_listed=True, is_rollout=True))
+        elif isinstance(event, Decided):
+            version = _version.decode(event.record).rulebook
+            for reign in (*reigns[-1:], *rollouts[-1:]):
+                if reign.version == version and event.seq < reign.until_seq:
+                    reign.decisions += 1
+    return reigns, rollouts
 
 
 def _entry(line: bytes) -> Entry | None:

@@ -43,11 +43,13 @@ def signing_key(file: Path | None, environment: Mapping[str, str] = os.environ) 
 
     """
     given = _given(file, environment, SIGNING_KEY)
-    return None if given is None else _private(*given)
+    return None if given is None or (file is None and not given[0]) else _private(*given)
 
 
 def public_keys(files: Sequence[Path], environment: Mapping[str, str] = os.environ) -> tuple[Ed25519PublicKey, ...]:
     """The public keys of files, else of the environment; empty where none are given.
+
+    A variable that is there and empty holds no key, and is refused: taken for none, it would switch signatures off.
 
     Raises:
         KeyFormatError: for a file that cannot be read, and for what is no public Ed25519 key.
@@ -65,8 +67,8 @@ def key_id(key: Ed25519PublicKey) -> str:
 def _given(file: Path | None, environment: Mapping[str, str], variable: str) -> tuple[str, str] | None:
     """The text of a key and where it stands, for people."""
     if file is None:
-        text = environment.get(variable, "").strip()
-        return (text, f"${variable}") if text else None
+        text = environment.get(variable)
+        return None if text is None else (text.strip(), f"${variable}")
     shown = f"`{file}`"
     try:
         with file.open("rb") as stream:

@@ -9,22 +9,26 @@ with them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
 import msgspec
 
-from engine.book import Backend, Book
+from engine.book import Book
 from engine.language.findings import Finding, Severity, SluiceError, Span, one_line
-from engine.language.load import Files
+from engine.language.load import Files, Workspace
 from engine.language.rulebook import Rulebook
-from engine.reload.disk import write_whole
+from engine.reload.disk import what_helps, write_whole
 from engine.reload.errors import ReloadError
 from engine.reload.pipeline import Accepted, Pipeline, Refused
 
 RELOAD = Path("reload")
 """The folder of what reloading remembers, inside `logs/`."""
+
+NO_BUNDLE = "reload.no_bundle"
+"""The finding of a start whose address gave nothing."""
 
 _FILE = "last_good.json"
 _WHOLE = Span(".", 1, 1, 1, 2)
@@ -37,8 +41,13 @@ class Store(Protocol):
         """Keep the files that a rulebook was loaded from. Raises `SluiceError` if it cannot."""
         ...
 
-    def open(self, version: str, sources: str, profile: str, backend: Backend = ...) -> Book:
-        """A rulebook that was kept. Raises `SluiceError` where there is none, or what was kept is not what it was."""
+    def files(self, version: str, sources: str, profile: str) -> Files:
+        """The files of a rulebook that was kept.
+
+        Raises:
+            SluiceError: where there are none, or what was kept is not what it was.
+
+        """
         ...
 
 
@@ -74,6 +83,7 @@ class LastGood:
     """What is remembered in one `logs` folder."""
 
     def __init__(self, logs: Path) -> None:
+        self.logs = logs
         self.path = logs / RELOAD / _FILE
 
     def remember(self, profile: str, good: GoodRulebook) -> None:
@@ -92,7 +102,11 @@ class LastGood:
             write_whole(self.path, msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
-            raise ReloadError(f"`{self.path}` cannot be written: {reason}", "make room, or free the folder") from error
+            raise ReloadError(f"`{self.path}` cannot be written: {reason}", what_helps(error)) from error
+
+    def all(self) -> list[GoodRulebook]:
+        """What ran last under any profile. Raises `ReloadError` for a file that is none."""
+        return list(self._read().profiles.values())
 
     def of(self, profile: str) -> GoodRulebook | None:
         """What ran last under a profile; None where nothing did. Raises `ReloadError` for a file that is none."""
@@ -115,6 +129,14 @@ class LastGood:
             ) from error
 
 
+def ran_before(logs: Path, profile: str) -> bool:
+    """Whether something ran under a profile, which a start takes where files are away; False where nobody knows."""
+    try:
+        return LastGood(logs).of(profile) is not None
+    except ReloadError:
+        return False
+
+
 @dataclass(frozen=True, slots=True)
 class StartedOn:
     """What a session begins with."""
@@ -130,43 +152,65 @@ class StartedOn:
 class ColdStartError(ReloadError):
     """Nothing can run: the files were refused, and no earlier rulebook can stand in for them."""
 
-    def __init__(self, refused: Refused, why_no_other: str) -> None:
+    def __init__(self, refused: Refused, why_no_other: str, help_text: str = "") -> None:
+        first = refused.findings[0]
+        if first.code == NO_BUNDLE:  # whose own help says that what runs goes on
+            help_text = help_text or "nothing runs: start it again once the address gives a bundle"
         super().__init__(
             f"what there is to run is refused, and there is no last good rulebook: {refused.line}; {why_no_other}",
-            refused.findings[0].help or "correct the files: `sluice check` shows what is wrong",
+            help_text or first.help or "correct the files: `sluice check` shows what is wrong",
         )
         self.findings = refused.findings
 
 
-def cold_start(files: Files, pipeline: Pipeline, remembered: LastGood, store: Store) -> StartedOn:
+def cold_start(
+    files: Files,
+    pipeline_of: Callable[[Files], Pipeline],
+    remembered: LastGood,
+    store: Store,
+    *,
+    vouch: Callable[[GoodRulebook], None] = lambda _: None,
+) -> StartedOn:
     """Start on the files of a home, or where they are refused on the last rulebook that was good.
 
-    Warnings are held against what ran last, as they are in a reload. Where nothing ran before they refuse nothing: no
-    rulebook at all is worse than one with warnings, which whoever starts it sees.
+    `pipeline_of` says what files go through. Warnings are held against what ran last, as they are in a reload. Where
+    nothing ran before they refuse nothing: no rulebook at all is worse than one with warnings, which whoever starts it
+    sees. What stands in for the files goes through the same, but for its warnings, since it may have run under a gate
+    that asked for less; what nobody knows now may have been proved then. `vouch` raises `ReloadError` where it must not
+    stand in.
 
     Raises:
         ColdStartError: where the files are refused and nothing else is there.
 
     """
-    good = book = None
+    pipeline = pipeline_of(files)
+    good = kept = before = None
     why_no_other = f"no rulebook of `{pipeline.profile}` ran here before"
     try:
         good = remembered.of(pipeline.profile)
         if good is not None:
-            book = store.open(good.version, good.sources, pipeline.profile, "compiled")
+            kept = store.files(good.version, good.sources, pipeline.profile)
+            before = Workspace(kept).rulebook(pipeline.profile)
     except SluiceError as error:
         why_no_other = getattr(error, "message", str(error))
-    before = book.rulebook if book is not None else None
-    verdict = replace(pipeline, before=before, minds_warnings=book is not None).consider(files, None)
+    verdict = replace(pipeline, before=before, minds_warnings=before is not None).consider(files, None)
     if isinstance(verdict, Accepted):
         return StartedOn(verdict.book, verdict)
     assert isinstance(verdict, Refused)  # without a running rulebook nothing is unchanged
-    if book is None:
+    if good is None or kept is None or before is None:
         raise ColdStartError(verdict, why_no_other)
-    unfit = list(pipeline.fit(book)) if pipeline.fit is not None else []
-    if unfit:
-        raise ColdStartError(verdict, f"the last good one ({book.version}) cannot run this session: {unfit[0].message}")
-    return StartedOn(book.warm(), None, verdict, good)
+    try:
+        vouch(good)
+    except ReloadError as error:
+        raise ColdStartError(verdict, error.message, error.help) from error
+    whose = f"the last good one ({good.version})"
+    again = replace(pipeline_of(kept), minds_warnings=False, past=tuple, keep=None).consider(kept, None)
+    if isinstance(again, Accepted):
+        return StartedOn(again.book, None, verdict, good)
+    assert isinstance(again, Refused)  # as above
+    if again.stage != "proofs" or again.is_refuted:
+        raise ColdStartError(verdict, f"{whose} is refused as well: {again.line}")
+    return StartedOn(Book(before).warm(), None, verdict, good)
 
 
 def standing_in(started: StartedOn) -> Finding | None:

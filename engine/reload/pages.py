@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
-from engine.printing import ago, counted, print_wrapped, printable
+from engine.printing import ago, counted, lasting, print_wrapped, printable
 from engine.reload.history import Span
-from engine.reload.status import CandidateStatus, Status, is_running
+from engine.reload.status import CandidateStatus, Status, Unavailable, is_running
 
 _LABEL, _TIME = 11, 19
+_GATES = {
+    "findings": "findings: invariants are not proved",
+    "none": "none: invariants are not proved, and new warnings keep nothing out",
+}
 _BEGAN = {"start": "a session began", "last_good": "a session began on the last good rulebook"}
 
 
@@ -27,10 +32,15 @@ def print_status(console: Console, status: Status, now_ms: int) -> None:
     how = f": {status.how}" if status.how else ""
     since = f"{_time(status.since_ms)} UTC ({ago((now_ms - status.since_ms) / 1000)}){how}"
     _line(console, "since", f"{since}{_by(status.who)}")
-    _line(console, "from", _origin(status, now_ms))
+    _line(console, "from", status.came_from or _origin(status, now_ms))
+    _print_origin(console, status, now_ms)
+    if status.gate:
+        _line(console, "gate", gate_line(status.gate))
     if status.last_good:
         text = "the files were refused at the start: this is the last good rulebook"
         _line(console, "WARNING", text, "bold red")
+    if status.unavailable is not None:
+        _print_unavailable(console, status.unavailable, now_ms)
     if status.watching:
         _line(console, "WARNING", f"changes or requests may go unnoticed: {status.watching}", "bold yellow")
     if status.unwritten:
@@ -47,14 +57,45 @@ def print_status(console: Console, status: Status, now_ms: int) -> None:
             print_wrapped(console, Text(f"{'':<{_LABEL}}  {printable(text)}"), hanging=_LABEL + 4)
             if finding.help:
                 print_wrapped(console, Text(f"{'':<{_LABEL}}    {printable(finding.help)}", "dim"), hanging=_LABEL + 6)
+        if attempt.more_findings:
+            _line(console, "", f"… and {attempt.more_findings} more: `sluice check` lists them")
         if attempt.timings_ms:
             stages = ", ".join(f"{stage} {taken:g}" for stage, taken in attempt.timings_ms.items())
             _line(console, "took (ms)", stages)
     if status.candidate is not None:
-        _print_candidate(console, status.candidate)
+        _print_candidate(console, status.candidate, now_ms)
 
 
-def _print_candidate(console: Console, candidate: CandidateStatus) -> None:
+def gate_line(gate: str) -> str:
+    """A gate by its name, with what it leaves unproved."""
+    return _GATES.get(gate, gate)
+
+
+def _print_origin(console: Console, status: Status, now_ms: int) -> None:
+    """The home, or the address, where something else decides than it has, or something that came from elsewhere."""
+    is_home = Path(status.origin).is_absolute()
+    label = "files" if is_home else "address"
+    attempt = status.attempt
+    is_refused = attempt is not None and attempt.verdict == "refused"  # which says what they have
+    if status.offered is not None and status.offered != status.version and not is_refused:
+        when = "the next change or start goes by them" if is_home else "the next bundle or start goes by it"
+        told = f"{_origin(status, now_ms)}: another version, {status.offered}; {when}"
+        _line(console, label, told, "bold yellow")
+    elif status.came_from:
+        _line(console, label, _origin(status, now_ms))
+
+
+def _print_unavailable(console: Console, trouble: Unavailable, now_ms: int) -> None:
+    _line(console, "WARNING", trouble.what, "bold red")
+    told = f"{counted(trouble.times, 'time')} in a row, " if trouble.next_ms is not None or trouble.times > 1 else ""
+    told += f"since {_time(trouble.since_ms)} UTC ({ago((now_ms - trouble.since_ms) / 1000)})"
+    if trouble.next_ms is not None:
+        told += f"; asked again in {lasting(max(trouble.next_ms - now_ms, 0) / 1000)}"
+    _line(console, "", told)
+    _line(console, "", trouble.help, "dim")
+
+
+def _print_candidate(console: Console, candidate: CandidateStatus, now_ms: int) -> None:
     told = {
         "shadow": "is tried beside it",
         "partial": f"decides for {', '.join(candidate.symbols)}",
@@ -63,7 +104,8 @@ def _print_candidate(console: Console, candidate: CandidateStatus) -> None:
         "returned": "was taken back",
     }.get(candidate.state, candidate.state)
     reason = f": {candidate.reason}" if candidate.reason else ""
-    _line(console, "candidate", f"{candidate.profile} {candidate.version} {told}{reason}")
+    since = f" ({ago((now_ms - candidate.since_ms) / 1000)})" if candidate.since_ms is not None else ""
+    _line(console, "candidate", f"{candidate.profile} {candidate.version} {told}{since}{reason}")
     if candidate.state not in ("shadow", "partial"):
         return
     for name, value in candidate.facts.items():
@@ -80,9 +122,10 @@ def print_history(console: Console, spans: Sequence[Span], profile: str | None, 
     if not spans:
         console.print(Text(f"no rulebook {f'of {profile} ' if profile else ''}ran here yet"))
         return
+    last = {span.entry.how == "rollout": span for span in spans}  # of what is in force, and of rollouts
     for span in spans:
         entry = span.entry
-        open_end = "now" if runs and span is spans[-1] else "it was killed"
+        open_end = "now" if runs and span in last.values() else "it was killed"
         until = _time(span.until_ms) if span.until_ms is not None else open_end
         head = Text.assemble(
             f"{_time(entry.at_ms)} to {until:<{_TIME}}  ",
@@ -91,7 +134,8 @@ def print_history(console: Console, spans: Sequence[Span], profile: str | None, 
         )
         print_wrapped(console, head, hanging=4)
         made = f"; {counted(span.decisions, 'decision')}" if span.decisions is not None else ""
-        told = f"{entry.changed or _BEGAN.get(entry.how, 'as it was')}{_by(entry.who)}{made}"
+        ended = f"; {span.ended}" if span.ended else ""
+        told = f"{entry.changed or _BEGAN.get(entry.how, 'as it was')}{_by(entry.who)}{made}{ended}"
         print_wrapped(console, Text(f"    {printable(told)}", "dim"), hanging=6)
 
 
@@ -113,4 +157,7 @@ def _by(who: str) -> str:
 
 
 def _time(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    try:
+        return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    except (OverflowError, ValueError, OSError):  # the file may have been written by anybody
+        return f"{at_ms} ms"

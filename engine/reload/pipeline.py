@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from engine.book import Book
-from engine.language.findings import Finding, LoadError, Severity, Span, one_line
+from engine.language.findings import Finding, LoadError, Severity, SluiceError, Span, one_line
 from engine.language.load import Files, Workspace
 from engine.language.rulebook import Rulebook
 from engine.reload.dry_run import DryRun, PastDecision, dry_run
@@ -78,6 +78,8 @@ class Accepted:
         told = [f"{self.book.profile} {self.book.version}"]
         if self.proofs is not None:
             told.append(f"{self.proofs.holds} of {_claims(self.proofs)} invariants proved")
+        elif self.dry_run is not None:
+            told.append("not proved")
         told.append(str(self.dry_run) if self.dry_run is not None else "the same meaning as before")
         return "; ".join(told)
 
@@ -92,6 +94,8 @@ class Refused:
     timings_ms: dict[Stage, float]
     version: str | None = None
     """Of the candidate, where it loads."""
+    is_refuted: bool = False
+    """Whether an invariant is known to fail, so that it must not decide whatever else there is."""
 
     @property
     def line(self) -> str:
@@ -109,6 +113,8 @@ class Unchanged:
 
     version: str
     timings_ms: dict[Stage, float]
+    decides: bool = True
+    """False where it is only what the files said before: something else was put in force since, and stays."""
 
 
 Verdict: TypeAlias = Accepted | Refused | Unchanged
@@ -137,6 +143,8 @@ class Pipeline:
     """Whose warnings are no news, where nothing runs."""
     minds_warnings: bool = True
     """Whether new ones refuse a candidate, where the gate says so."""
+    taken: tuple[str, str] | None = None
+    """Version and sources of what the files said when they were last taken: said again, that is no change."""
     clock: Callable[[], float] = time.perf_counter
 
     def consider(self, files: Files, active: Book | None) -> Verdict:
@@ -145,7 +153,7 @@ class Pipeline:
         try:
             return run.verdict()
         except Exception as error:  # noqa: BLE001 - logged whole; what ran must go on, whatever breaks
-            _log.exception("the stage `%s` of a reload broke down", run.stage)
+            _log.error("the stage `%s` of a reload broke down: %s", run.stage, error, exc_info=_whole(error))
             return run.refused([broken_down(run.stage, error)])
 
     def proofs_of(self, rulebook: Rulebook) -> ProofAnswer | None:
@@ -155,8 +163,13 @@ class Pipeline:
         try:
             return self.prove(rulebook)
         except Exception as error:  # noqa: BLE001 - logged whole; an answer is owed
-            _log.exception("the prover broke down")
+            _log.error("the prover broke down: %s", error, exc_info=_whole(error))
             return ProofAnswer(0, unknown=1, findings=(broken_down("proofs", error),))
+
+
+def _whole(error: Exception) -> Exception | None:
+    """What a log shows beside the text: nothing of an error that says itself what is wrong, such as a full disk."""
+    return None if isinstance(error, SluiceError) else error
 
 
 def broken_down(stage: Stage, error: Exception) -> Finding:
@@ -214,6 +227,9 @@ class _Run:
         ):
             self._done()
             return Unchanged(rulebook.version, self.timings_ms)
+        if pipeline.taken == (rulebook.version, rulebook.sources_digest):
+            self._done()
+            return Unchanged(rulebook.version, self.timings_ms, decides=False)
         self._next("check")
         minds_warnings = pipeline.minds_warnings and pipeline.gate != "none"
         if minds_warnings and (found := new_warnings(rulebook, running or pipeline.before)):
@@ -227,13 +243,13 @@ class _Run:
         tried: DryRun | None = None
         # Comments and line breaks have no meaning: nothing that was proved or decided can differ by them.
         if running is None or running.version != rulebook.version:
-            self._next("proofs")
-            if not pipeline.proofs_after_swap:
+            if pipeline.prove is not None and not pipeline.proofs_after_swap:
+                self._next("proofs")
                 proofs = pipeline.proofs_of(rulebook)
             if proofs is not None and pipeline.gate == "proofs" and not proofs.passed:
-                return self.refused(_findings_of(proofs))
+                return self.refused(_findings_of(proofs), is_refuted=proofs.fails > 0)
             self._next("dry_run")
-            tried = dry_run(book, pipeline.past())
+            tried = dry_run(book, pipeline.past(), active)
         self._next("keep")
         if pipeline.keep is not None:
             pipeline.keep(self.files, rulebook)
@@ -241,10 +257,10 @@ class _Run:
         findings = (*rulebook.warnings, *(proofs.findings if proofs is not None else ()))
         return Accepted(book, self.files, findings, proofs, tried, self.timings_ms)
 
-    def refused(self, findings: Iterable[Finding]) -> Refused:
+    def refused(self, findings: Iterable[Finding], *, is_refuted: bool = False) -> Refused:
         """The verdict that says no at this stage."""
         self._done()
-        return Refused(tuple(findings), self.stage, self.timings_ms, self.version)
+        return Refused(tuple(findings), self.stage, self.timings_ms, self.version, is_refuted)
 
     def _next(self, stage: Stage) -> None:
         self._done()
@@ -258,7 +274,7 @@ class _Run:
 
 def unproved(answer: ProofAnswer, accepted: Accepted) -> Refused:
     """The verdict on what was accepted, where proofs that came after the swap did not pass."""
-    return Refused(_findings_of(answer), "proofs", accepted.timings_ms, accepted.book.version)
+    return Refused(_findings_of(answer), "proofs", accepted.timings_ms, accepted.book.version, answer.fails > 0)
 
 
 def _findings_of(answer: ProofAnswer) -> tuple[Finding, ...]:

@@ -10,11 +10,16 @@ import functools
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Final
 
+from engine.analysis.proofs import Question
 from engine.backends.solver.turns import StoppedError, mark, turn
 from engine.language.load import Files, Workspace
 from engine.language.rulebook import Rulebook
 from engine.reload.pipeline import ProofAnswer, Prove
+
+_ASKED: Final[tuple[Question, ...]] = ("invariants",)
+"""What keeps a change out; what else a solver says of a profile does not."""
 
 
 def prover(
@@ -28,7 +33,7 @@ def prover(
     if find_spec("z3") is None:
         return None
     from engine.analysis.proofs.findings import findings_of  # noqa: PLC0415 - the extra `prove`
-    from engine.analysis.proofs.prove import prove  # noqa: PLC0415 - the extra `prove`
+    from engine.analysis.proofs.prove import prove, remembered  # noqa: PLC0415 - the extra `prove`
 
     begun = mark()
 
@@ -37,11 +42,12 @@ def prover(
         if others(rulebook.profile).version != rulebook.version:
             raise ValueError("the files are not those of the rulebook")  # what holds for others says nothing of it
         asked_at = begun
-        while True:
+        # What was answered before waits for nobody's turn, unless all was stopped meanwhile.
+        proofs = remembered(rulebook.profile, others, only=_ASKED, cache=cache) if mark() == begun else None
+        while proofs is None:
             try:
                 with turn(asked_at):
-                    proofs = prove(rulebook.profile, others, only=["invariants"], timeout_s=timeout_s, cache=cache)
-                break
+                    proofs = prove(rulebook.profile, others, only=_ASKED, timeout_s=timeout_s, cache=cache)
             except StoppedError:
                 asked_at = mark()  # first: a stop after the look is for this question as well
                 if not is_wanted():

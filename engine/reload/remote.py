@@ -13,16 +13,21 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
+import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from email.utils import parsedate_to_datetime
 from random import Random
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 from urllib.parse import urlsplit, urlunsplit
 
 from engine.language.findings import one_line
 from engine.reload.bundle import MOST_BUNDLE_BYTES, Verified, bounded, refuse_replay, verify
 from engine.reload.errors import BundleError, ReloadError, UnreadableBundleError, extra_live
+from engine.reload.kept_bundles import KeptBundles
 from engine.reload.last_good import GoodRulebook, LastGood
 
 if TYPE_CHECKING:
@@ -32,6 +37,8 @@ _TIMEOUT_S = 30.0
 _NOT_MODIFIED, _FINE = 304, 200
 _MOST_RETRY_AFTER_S = 3600.0
 _BLOCK_BYTES = 64 * 1024
+_UNENCRYPTED = frozenset({"http", "ftp", "webhdfs"})
+_ADDRESS = re.compile(r"[\w.+-]+://[^\s'\"<>]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +111,20 @@ class Failed:
 
 Polled: TypeAlias = Arrived | Same | Failed
 
+PollResult: TypeAlias = Literal["new", "same", "failed"]
+"""What came of a poll: a verified bundle, the one that came last, or nothing that can be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failing:
+    """An address that gives nothing that can be used, since when and how often in a row."""
+
+    error: ReloadError
+    since_ms: int
+    times: int
+    next_ms: int | None = None
+    """When it is asked again; None until that is known."""
+
 
 class Remote:
     """The bundles of one address, for one profile."""
@@ -129,7 +150,7 @@ class Remote:
         """
         self.shown = without_password(address)
         """The address as it may be logged."""
-        if urlsplit(address).scheme == "http" and not keys and fetch is None:
+        if not keys and fetch is None and not _UNENCRYPTED.isdisjoint(_schemes(address)):
             raise ReloadError(
                 f"`{self.shown}` is not encrypted, and nothing would show that a bundle was changed on its way",
                 "use https:, or sign bundles and give the public key",
@@ -147,24 +168,35 @@ class Remote:
         """Of the bundle that came last: one that comes again under another tag is no news."""
         self._failures = 0
         self._retry_after_s = 0.0
+        self._was_asked = False
         self.confirmed_ms: int | None = None
         """When the address last answered that it has what came last."""
+        self.failing: Failing | None = None
+        """What the last poll failed by, and those before it; None where it did not."""
+        self.results: Counter[PollResult] = Counter()
+        """What came of all polls."""
 
     async def poll(self) -> Polled:
         """Ask once."""
+        self._was_asked = True
         try:
             fetched = await self._fetch(self._tag)
             verified = None if fetched is None else await asyncio.to_thread(self._verify, fetched.data)
         except ReloadError as error:
             self._failures += 1
             self._retry_after_s = error.retry_after_s if isinstance(error, BusyError) else 0.0
+            self.results["failed"] += 1
+            before = self.failing or Failing(error, self._now_ms(), 0)
+            self.failing = replace(before, error=error, times=before.times + 1, next_ms=None)
             return Failed(error, self._failures)
-        self._retry_after_s = 0.0
+        self._retry_after_s, self.failing = 0.0, None
         if fetched is None or verified is None or verified.bundle.digest == self._digest:
             self._tag = fetched.tag if fetched is not None else self._tag
             self._failures = 0
             self.confirmed_ms = self._now_ms()
+            self.results["same"] += 1
             return Same()
+        self.results["new"] += 1
         return Arrived(verified, fetched.tag)
 
     def _verify(self, data: bytes) -> Verified:
@@ -192,11 +224,14 @@ class Remote:
                 sequence=bundle.manifest.sequence,
                 digest=bundle.digest,
             )
+            kept = KeptBundles(self._remembered.logs)
             try:
+                kept.keep(arrived.verified)
                 self._remembered.remember(self._profile, good)
             except ReloadError:
                 self.put_off()
                 raise
+            kept.forget(self._remembered.all())
         self._tag, self._digest, self._failures = arrived.tag, bundle.digest, 0
 
     def put_off(self) -> None:
@@ -207,13 +242,18 @@ class Remote:
         """Seconds since the address last said that this is what it has; None before it ever did."""
         return None if self.confirmed_ms is None else max(0.0, (self._now_ms() - self.confirmed_ms) / 1000)
 
-    async def polls(self) -> AsyncIterator[Arrived | Failed]:
-        """Poll for ever, waiting in between, and give everything but `Same`."""
+    async def polls(self) -> AsyncIterator[Polled]:
+        """Poll for ever, waiting in between, also after a poll before these; `Same` is given after failures alone."""
         while True:
+            if self._was_asked:
+                wait_s = self._schedule.wait_s(self._failures, self._rng, self._retry_after_s)
+                if self.failing is not None:
+                    self.failing = replace(self.failing, next_ms=self._now_ms() + round(wait_s * 1000))
+                await self._sleep(wait_s)
+            had_failed = self._failures > 0
             polled = await self.poll()
-            if not isinstance(polled, Same):
+            if had_failed or not isinstance(polled, Same):
                 yield polled
-            await self._sleep(self._schedule.wait_s(self._failures, self._rng, self._retry_after_s))
 
     async def aclose(self) -> None:
         """Let go of connections."""
@@ -226,11 +266,27 @@ def without_password(address: str) -> str:
     >>> without_password("https://desk:secret@rules.example/prod.json?token=1")
     'https://rules.example/prod.json'
     """
+    return "::".join(map(_link_without_password, address.split("::")))  # fsspec chains addresses so
+
+
+def _link_without_password(address: str) -> str:
     try:
         parts = urlsplit(address)
         return one_line(urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")))
     except ValueError:
         return "an address that is none"
+
+
+def _without_passwords(text: str) -> str:
+    """What an error says, in one line: addresses in it may be spelled otherwise, or be those of redirects."""
+    return one_line(_ADDRESS.sub(lambda found: without_password(found[0]), text))
+
+
+def _schemes(address: str) -> list[str]:
+    try:
+        return [urlsplit(link).scheme for link in address.split("::")]
+    except ValueError:
+        return []  # whoever asks it says that it is none
 
 
 def fetch_from(address: str) -> Fetch:
@@ -250,7 +306,8 @@ def fetch_from(address: str) -> Fetch:
         filesystem, path = fsspec.core.url_to_fs(address)
     except (ValueError, ImportError, OSError) as error:
         raise ReloadError(
-            f"`{shown}` is no address that can be polled: {one_line(str(error))}", "write `https://…` or `file:…`"
+            f"`{shown}` is no address that can be polled: {_without_passwords(str(error))}",
+            "write `https://…` or `file:…`",
         ) from None
     return FileFetch(filesystem, path, shown)
 
@@ -285,16 +342,17 @@ class HttpFetch:
                         break
                 return Fetched(bounded(b"".join(blocks)), answer.headers.get("ETag"))
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            told = one_line(str(error)).replace(self._address, self._shown) or type(error).__name__
-            raise UnreadableBundleError(f"`{self._shown}` gives nothing: {told}", _LATER) from None
+            told = f"`{self._shown}` gives nothing: {_why_nothing(error)}"
+            raise UnreadableBundleError(told, _LATER) from None
 
     def _refuse(self, answer: Any) -> None:
         if answer.status != _FINE:
-            message, told = f"`{self._shown}` answers {answer.status}", answer.headers.get("Retry-After", "")
-            if told.isascii() and told.isdigit():
-                raise BusyError(message, _LATER, float(told))
+            message, rest_s = f"`{self._shown}` answers {answer.status}", _rest_s(answer.headers)
+            if rest_s is not None:
+                raise BusyError(message, _LATER, rest_s)
             raise UnreadableBundleError(message, _LATER)
-        if urlsplit(self._address).scheme == "https" and answer.url.scheme != "https":
+        ways = [each.url.scheme for each in (*answer.history, answer)]
+        if urlsplit(self._address).scheme == "https" and ways != ["https"] * len(ways):
             raise UnreadableBundleError(
                 f"`{self._shown}` leads to an address that is not encrypted", "have it lead to one of https:"
             )
@@ -317,6 +375,40 @@ class HttpFetch:
             session = await self._filesystem.set_session()
             await session.close()
             self._filesystem = None
+
+
+def _why_nothing(error: Exception) -> str:
+    """What an error of a request says, in words: some say nothing, others only an address."""
+    import aiohttp  # noqa: PLC0415 - an extra
+
+    match error:
+        case TimeoutError():
+            return f"no whole answer within {_TIMEOUT_S:g} s"
+        case aiohttp.InvalidUrlRedirectClientError() | aiohttp.NonHttpUrlRedirectClientError():
+            return f"it leads to {_without_passwords(str(error))}, which is no address of http: or https:"
+        case aiohttp.ClientPayloadError():
+            return "its answer ends too early, or is not packed as it says"
+        case aiohttp.TooManyRedirects():
+            return "it leads from one address to the next without an end"
+        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
+            reason = getattr(error, "certificate_error", None) or error.os_error
+            return f"no encrypted connection to {error.host}: {_without_passwords(str(reason))}"
+        case aiohttp.ClientConnectorError():
+            number = error.os_error.errno or 0
+            reason = os.strerror(number) if number > 0 else error.os_error.strerror or str(error.os_error)
+            return f"no connection to {error.host}:{error.port}: {reason.lower()}"
+    return _without_passwords(str(error)) or type(error).__name__
+
+
+def _rest_s(headers: Mapping[str, str]) -> float | None:
+    """Seconds that a server wants to be left alone, said as such or as a date, which goes by the server's own clock."""
+    told = headers.get("Retry-After", "")
+    if told.isascii() and told.isdigit():
+        return float(told)
+    try:
+        return (parsedate_to_datetime(told) - parsedate_to_datetime(headers.get("Date", ""))).total_seconds()
+    except (TypeError, ValueError):
+        return None
 
 
 class FileFetch:
@@ -342,7 +434,7 @@ class FileFetch:
         except BundleError:
             raise
         except Exception as error:  # noqa: BLE001 - each plug-in has errors of its own
-            told = one_line(str(getattr(error, "strerror", None) or error)) or type(error).__name__
+            told = _without_passwords(str(getattr(error, "strerror", None) or error)) or type(error).__name__
             raise UnreadableBundleError(f"`{self._shown}` gives nothing: {told.lower()}", _LATER) from None
 
     async def close(self) -> None:

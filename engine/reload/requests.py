@@ -20,7 +20,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from engine.reload.disk import write_whole
+from engine.reload.disk import what_helps, write_whole
 from engine.reload.errors import ReloadError
 from engine.reload.last_good import RELOAD
 
@@ -44,6 +44,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     candidate: str | None = None
     """For `shadow`: the side, as `sluice diff` takes it, with an absolute home."""
     home: str | None = None
+    replaces: bool = False
+    """For `shadow`: in the place of a candidate that is tried already."""
     symbols: list[str] = []
     """For `promote`: for these alone."""
 
@@ -61,11 +63,12 @@ def ask(
     logs: Path,
     request: Request,
     *,
+    process: int | None = None,
     timeout_s: float = 30.0,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] = time.sleep,
 ) -> Answer:
-    """Ask the session of a `logs` folder, and wait for its answer.
+    """Ask the session of a `logs` folder, and wait for its answer. `process` is the one that should give it.
 
     Raises:
         ReloadError: where nobody answers in time; the request is taken back then, unless somebody is at it already.
@@ -83,13 +86,21 @@ def ask(
                     return found
                 sleep(_LOOK_S)
         finally:  # also where whoever asked does not want to wait any longer
-            taken = not place.exists()
-            place.unlink(missing_ok=True)
+            taken = False
+            try:
+                place.unlink()
+            except FileNotFoundError:
+                taken = True
     except (OSError, msgspec.MsgspecError) as error:
         raise ReloadError(f"the session in `{logs}` cannot be asked: {error}", "name its folder with --logs") from error
     if taken:
         raise ReloadError(
             f"the session in `{logs}` is at it still, after {timeout_s:g} s", "`sluice status` says when it is done"
+        )
+    if process is not None:
+        raise ReloadError(
+            f"the session in `{logs}`, process {process}, does not answer",
+            f"it may be stopped or busy: look at it, such as by `ps -o stat,time,args -p {process}`",
         )
     raise ReloadError(
         f"no session answers in `{logs}`", "start one that reloads: `sluice run --reload`, or name its --logs"
@@ -112,7 +123,7 @@ def prepare(logs: Path) -> None:
     except OSError as error:
         raise ReloadError(
             f"nobody can ask this session for anything: `{error.filename}`: {(error.strerror or str(error)).lower()}",
-            "make room, or free the folder",
+            what_helps(error),
         ) from error
 
 
@@ -162,4 +173,4 @@ def reply(logs: Path, answer: Answer) -> None:
     try:
         write_whole(place, msgspec.json.encode(answer))
     except OSError as error:
-        raise ReloadError(f"`{place}` cannot be written: {error.strerror}", "make room, or free the folder") from error
+        raise ReloadError(f"`{place}` cannot be written: {error.strerror}", what_helps(error)) from error

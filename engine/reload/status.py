@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from engine.language.findings import Finding, one_line
-from engine.reload.disk import write_whole
+from engine.reload.disk import what_helps, write_whole
 from engine.reload.errors import ReloadError
 from engine.reload.last_good import RELOAD
 from engine.reload.pipeline import Accepted, Refused, Unchanged, Verdict
@@ -42,6 +42,21 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     version: str | None = None
     timings_ms: dict[str, float] = {}
     findings: list[Noted] = []
+    """The first `MOST_FINDINGS`."""
+    more_findings: int = 0
+    """How many there are beside these."""
+
+
+class Unavailable(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The home, or the address, gives nothing that could decide."""
+
+    what: str
+    help: str
+    since_ms: int
+    times: int = 1
+    """Polls of the address in a row that failed."""
+    next_ms: int | None = None
+    """When the address is asked again; None for a home, whose return is noticed at once."""
 
 
 class CandidateStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -51,6 +66,8 @@ class CandidateStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     """`shadow`, `partial`, `ended`, `promoted`, `returned`."""
     profile: str
     version: str
+    since_ms: int | None = None
+    """When it came into this state, by the clock of the system; None where nobody said."""
     symbols: list[str] = []
     """For which it decides."""
     reason: str = ""
@@ -77,7 +94,15 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Which decides."""
     origin: str
     """The home, or the address of the bundles."""
+    came_from: str = ""
+    """Where what decides came from; empty where that is `origin`."""
+    offered: str | None = None
+    """The version that `origin` had when it was last looked at; None for what makes none."""
+    gate: str = ""
+    """What keeps a change out, as `pipeline.Gate` has it; empty where nobody said."""
     who: str = ""
+    began: str = ""
+    """When the process began, as its system counts, since others get its number later; empty where nobody said."""
     host: str = ""
     """Where the process is; empty where nobody said."""
     ended_ms: int | None = None
@@ -87,6 +112,10 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     sequence: int | None = None
     confirmed_ms: int | None = None
     """When the address last said that this is what it has; None for a folder."""
+    unavailable: Unavailable | None = None
+    """What is wrong with the home or the address; None where rules can be had from it."""
+    polls: dict[str, int] = {}
+    """How often the address gave each of `remote.PollResult` since this session began."""
     watching: str = ""
     """Why changes or requests are noticed late or not at all; empty where all is well."""
     unwritten: str = ""
@@ -104,7 +133,7 @@ def attempt_of(verdict: Verdict, at_ms: int) -> Attempt:
                 at_ms=at_ms, verdict="accepted", line=verdict.line, version=verdict.book.version, timings_ms=timings
             )
         case Unchanged():
-            told = "the files say what runs"
+            told = "it is what decided already" if verdict.decides else "it is as it was: what decides stays"
             return Attempt(at_ms=at_ms, verdict="unchanged", line=told, version=verdict.version, timings_ms=timings)
         case Refused():
             return Attempt(
@@ -114,6 +143,7 @@ def attempt_of(verdict: Verdict, at_ms: int) -> Attempt:
                 version=verdict.version,
                 timings_ms=timings,
                 findings=[_noted(finding) for finding in verdict.findings[:MOST_FINDINGS]],
+                more_findings=max(len(verdict.findings) - MOST_FINDINGS, 0),
             )
 
 
@@ -128,22 +158,32 @@ def is_running(status: Status) -> bool:
         return False
     if status.host not in ("", socket.gethostname()):
         return True
+    if status.process <= 0:  # no process: the system takes these for groups of them
+        return False
     try:
         os.kill(status.process, 0)  # sends nothing
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):  # or no number that a process can have
         return False
     except PermissionError:  # somebody else's
         pass
-    return not _waits_to_be_buried(status.process)
+    state, began = _looked_up(status.process)
+    # One that waits to be buried is over, though its parent may never ask, as a container's first one.
+    return state != "Z" and (not status.began or not began or began == status.began)
 
 
-def _waits_to_be_buried(process: int) -> bool:
-    """Whether a process is over and its parent has not asked yet, as a container's first one may never do."""
+def began(process: int) -> str:
+    """When a process of this host began, in a form that only serves to compare; empty where the system does not say."""
+    return _looked_up(process)[1]
+
+
+def _looked_up(process: int) -> tuple[str, str]:
+    """The state of a process, and the tick of the system's clock at which it began; both empty where nobody says."""
     try:
         held = Path(f"/proc/{process}/stat").read_text(encoding="ascii", errors="replace")
     except OSError:
-        return False
-    return held.rpartition(")")[2].split()[:1] == ["Z"]
+        return "", ""
+    fields = held.rpartition(")")[2].split()  # from the third on: see proc_pid_stat(5)
+    return fields[0], fields[19]
 
 
 def write_status(logs: Path, status: Status) -> None:
@@ -153,7 +193,7 @@ def write_status(logs: Path, status: Status) -> None:
         write_whole(path, msgspec.json.format(msgspec.json.encode(status), indent=2) + b"\n")
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise ReloadError(f"`{path}` cannot be written: {reason}", "make room, or free the folder") from error
+        raise ReloadError(f"`{path}` cannot be written: {reason}", what_helps(error)) from error
 
 
 def read_status(logs: Path) -> Status:
@@ -172,4 +212,5 @@ def read_status(logs: Path) -> Status:
         ) from None
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         told = one_line(str(getattr(error, "strerror", None) or error))
-        raise ReloadError(f"`{path}` cannot be read: {told}", "the next reload of a session writes it") from error
+        help_text = f"look at it, and move `{path}` away: a session that reloads writes it anew"
+        raise ReloadError(f"`{path}` cannot be read: {told}", help_text) from error

@@ -115,12 +115,13 @@ class Watch:
             now = signature_of(self._home)
             if now != self._last:
                 self._last = now
-                return Change(at, _is_there(now), now)
+                return Change(at, not gone(now), now)
             await self._source.wait(places_of(self._home), self._settings.poll_s)
 
 
-def _is_there(signature: Signature) -> bool:
-    return not any(isinstance(held, str) for name, held in signature if name in HOME_FOLDERS)
+def gone(signature: Signature) -> dict[str, str]:
+    """The folders of a home that cannot be read, each with the name of the system's error; empty for a home."""
+    return {name: held for name, held in signature if name in HOME_FOLDERS and isinstance(held, str)}
 
 
 def places_of(home: Path) -> frozenset[Path]:

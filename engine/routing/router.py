@@ -27,6 +27,7 @@ from engine.backends.facts import Gap, read_fact, read_value
 from engine.book import Book
 from engine.journal.errors import JournalUnwritableError
 from engine.journal.events import (
+    DUPLICATE_ID,
     BaselineDone,
     BreakerMoved,
     CancelPlanned,
@@ -215,13 +216,13 @@ class Router:
             case Refusal():
                 self._refuse(request.intent_id, request.code, request.reason, request.received, place)
 
-    def on_left_over(self, request: Request, place: str) -> None:
-        """Take what came too late to be worked: the market ended before its time."""
+    def on_left_over(self, request: Request, place: str, why: str = "the market ended before its time came") -> None:
+        """Take what came too late to be worked."""
         match request:
             case Intent(intent_id=intent_id):
                 said = {"intent_id": intent_id, "symbol": request.symbol, **request.facts}
                 received = shown(said, self.shape.most_shown)
-                self._refuse(intent_id, "too_late", "the market ended before its time came", received, place)
+                self._refuse(intent_id, "too_late", why, received, place)
             case Refusal():
                 self._refuse(request.intent_id, request.code, request.reason, request.received, place)
             case _:
@@ -484,7 +485,7 @@ class Router:
     def _why_not(self, intent: Intent) -> tuple[str, str] | None:
         """Code and reason where an intent cannot be taken at all."""
         if intent.intent_id in self.ledger.known:
-            return "duplicate_id", "an intent of this id was taken before"
+            return DUPLICATE_ID, "an intent of this id was taken before"
         if intent.symbol not in self.symbols or intent.symbol not in self._rules:
             return "unknown_symbol", f"the venue has no symbol `{intent.symbol}`"
         if not self._journal.is_writable:

@@ -150,7 +150,7 @@ class RemoteVenue:
                 await self._reconnecting
         if self._link is not None:
             await self._link.close()
-        self._wake()
+        self.wake()
 
     # --- what is known of the venue --------------------------------------------------------------------------------
 
@@ -255,7 +255,7 @@ class RemoteVenue:
             await self._news.wait()
 
     async def wait(self, timeout_s: float | None) -> bool:
-        """Wait until something is new: an event, a message, the time, the connection. False after `timeout_s`.
+        """Wait until something is new: an event, a message, the time, the connection, `wake`. False after `timeout_s`.
 
         While events or messages wait to be taken, it only lets others have their turn.
         """
@@ -287,7 +287,7 @@ class RemoteVenue:
         self._now_ms = max(self._now_ms, welcome.now_ms)
         self._ended = Ended(welcome.now_ms, "before this connection") if welcome.ended else None
         self.problem = ""
-        self._wake()
+        self.wake()
 
     def _hear(self, frame: VenueFrame) -> None:
         """Take a frame after the welcome."""
@@ -304,7 +304,7 @@ class RemoteVenue:
         elif isinstance(frame, Ended):
             self._now_ms = max(self._now_ms, frame.now_ms)
             self._ended = frame
-        self._wake()
+        self.wake()
 
     def _settle(self, message: Message) -> None:
         """Cross off the request that a message answers, if it is one of this client."""
@@ -317,9 +317,10 @@ class RemoteVenue:
 
     def _arrive(self, message: Message) -> None:
         self._messages.append((self._now_ms, message))
-        self._wake()
+        self.wake()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Let `wait` return: something is new, be it of the venue or of whoever calls this."""
         self._arrived += 1
         self._news.set()
         self._news.clear()
@@ -331,7 +332,7 @@ class RemoteVenue:
         for asking in self._unanswered.elements():
             self._arrive(Unknown(self._now_ms, asking.client_id, asking.asked, CONNECTION_LOST))
         self._unanswered.clear()
-        self._wake()
+        self.wake()
         if not self._is_closed:
             self._reconnecting = asyncio.get_running_loop().create_task(self._reconnect())
 

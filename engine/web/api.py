@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
@@ -25,11 +25,24 @@ from engine.analysis.show import describe_type, overview, show
 from engine.backends.facts import FactsError
 from engine.book import Book
 from engine.journal.errors import JournalError
+from engine.journal.events import DUPLICATE_ID, Decided, Event, IntentRefused, Outcome, Routed
 from engine.language.findings import SluiceError
 from engine.language.rulebook import Rulebook
+from engine.routing.intents import LONGEST_ID
 from engine.web.guard import Receive, Scope, Send, answer, answer_problem
 from engine.web.handing import Handing
-from engine.web.limits import Buckets, Limits, client_of, read_body, refuse_deep, refuse_doubled, refuse_often
+from engine.web.kept import decision_id_of
+from engine.web.limits import (
+    Buckets,
+    FullError,
+    Limits,
+    Room,
+    client_of,
+    read_body,
+    refuse_deep,
+    refuse_doubled,
+    refuse_often,
+)
 from engine.web.live import Live
 from engine.web.metrics import Metrics, form_of
 from engine.web.openapi import DECISION_ID, document
@@ -38,11 +51,14 @@ from engine.web.replies import (
     Alive,
     DecideRequest,
     DecisionReply,
+    Ended,
     FactView,
     FindingReply,
     GroupView,
     HealthReply,
+    IntentReply,
     Ready,
+    Routing,
     RulebookReply,
     SessionReply,
 )
@@ -144,7 +160,8 @@ class Api:
         self._clock = clock
         self._measured: dict[str, tuple[float, tuple[bytes, str]]] = {}
         """When metrics were made last, and those, by their form."""
-        self._searching = 0
+        self.searches = Room(limits.searches_at_once)
+        """For decisions that are looked for in the journal, by pages too: all of them take threads from the others."""
         self._described: tuple[Book, bytes] | None = None
         self._shown: tuple[Book, RulebookReply] | None = None
 
@@ -153,6 +170,7 @@ class Api:
         resources: dict[str, dict[str, Handler]] = {
             "/v1/decide": {"POST": self.decide},
             "/v1/intents": {"POST": self.hand},
+            "/v1/intents/{intent_id:path}": {"GET": self.intent},
             "/v1/health": {"GET": self.health},
             "/v1/decisions/{decision_id}": {"GET": self.decision},
             "/v1/rulebook": {"GET": self.rulebook},
@@ -179,8 +197,8 @@ class Api:
         except FactsError as error:
             raise ProblemError("refused", error.message, error.help) from None
 
-    def hand(self, request: Request) -> Reply:
-        """Hand an intent to the session."""
+    async def hand(self, request: Request) -> Reply:
+        """Hand an intent to the session; answered once the journal has it."""
         refuse_often(self._intents.take(request.client))
         if not self._live.is_caught_up:  # what was handed over before is not known yet
             raise _not_ready("the journal is being read")
@@ -189,7 +207,21 @@ class Api:
         handed = self._handing.hand(content)
         request.logged["intent_id"] = handed.intent_id
         request.logged["symbol"] = handed.symbol
-        return Reply(msgspec.json.encode(handed), 202)
+        answered = await self._handing.answered(handed, self._limits.journaled_within_s)
+        return Reply(msgspec.json.encode(answered), 202)
+
+    def intent(self, request: Request) -> Reply:
+        """What became of one of the last intents."""
+        intent_id = request.parameters["intent_id"]
+        request.logged["intent_id"] = intent_id[:LONGEST_ID]
+        story = self._live.story(intent_id) or self._handing.story(intent_id)
+        if story is None:
+            raise ProblemError(
+                "not-found",
+                "no intent of this id is at hand",
+                f"the last {self._live.keep.intents} are; `sluice journal --intent ID` shows older ones",
+            )
+        return Reply(msgspec.json.encode(_became(intent_id, story)))
 
     # --- looking -----------------------------------------------------------------------------------------------------
 
@@ -204,7 +236,9 @@ class Api:
             **{name: getattr(health, name) for name in health.__struct_fields__},
             age_s=live.health_age_s(),
             quiet_s=live.quiet_s(),
-            session=self._session(),
+            failure=live.failure(),
+            unread_bytes=live.unread_bytes(),
+            session=self._session(live.book),
         )
         return Reply(msgspec.json.encode(reply))
 
@@ -214,15 +248,13 @@ class Api:
         request.logged["decision_id"] = decision_id[:64]
         if not re.fullmatch(DECISION_ID, decision_id):
             raise ProblemError("refused", "an id of a decision is 24 hex digits, in lower case", "")
-        if self._searching >= self._limits.searches_at_once:
+        try:
+            with self.searches.take():
+                remade = await self._live.decision(decision_id)
+        except FullError:
             raise ProblemError(
                 "rate-limited", "too many decisions are looked for", "wait", headers={"Retry-After": "1"}
-            )
-        self._searching += 1
-        try:
-            remade = await self._live.decision(decision_id)
-        finally:
-            self._searching -= 1
+            ) from None
         if remade is None:
             raise ProblemError("not-found", f"the journal holds no decision `{decision_id}`", "")
         explained = explanation_json(remade.explanation)
@@ -244,9 +276,10 @@ class Api:
         if self._shown is None or self._shown[0] is not book:
             reply = await asyncio.to_thread(_shown, book, self._live.loaded_ts)
             self._shown = book, reply
-        proofs = self._live.proofs
+        book, reply = self._shown  # by now another one may be in force, of which the rest must not be told here
+        proofs = self._live.proofs if book is self._live.book else None
         reply = msgspec.structs.replace(
-            self._shown[1], session=self._session(), proofs=None if proofs is None else list(proofs)
+            reply, session=self._session(book), proofs=None if proofs is None else list(proofs)
         )
         return Reply(msgspec.json.encode(reply))
 
@@ -282,10 +315,10 @@ class Api:
             raise _not_ready(f"the journal cannot be followed: {failure}")
         if live.unread_bytes() > most:
             raise _not_ready(f"more than {most} bytes of the journal are not read yet")
-        return Reply(msgspec.json.encode(Ready()))
+        return Reply(msgspec.json.encode(Ready(journal="followed" if live.last_seq else "empty")))
 
-    def _session(self) -> SessionReply | None:
-        session, book = self._live.session, self._live.book
+    def _session(self, book: Book) -> SessionReply | None:
+        session = self._live.session
         if session is None:
             return None
         return SessionReply(
@@ -296,7 +329,7 @@ class Api:
             market=session.market,
             started_ts=session.started_ms / 1000,
             ended=session.ended,
-            same_rulebook=(session.profile, session.rulebook) == (book.profile, book.version),
+            same_rulebook=session.decides_by(book),
         )
 
 
@@ -334,6 +367,26 @@ def _shown(book: Book, loaded_ts: float) -> RulebookReply:
     )
 
 
+def _became(intent_id: str, story: Sequence[Event]) -> IntentReply:
+    """What the events of an intent say of it."""
+    received = any(not isinstance(event, IntentRefused) for event in story)  # its first events may be out of sight
+    refused = next((e.reason for e in reversed(story) if isinstance(e, IntentRefused) and e.code != DUPLICATE_ID), None)
+    outcome = next((event for event in reversed(story) if isinstance(event, Outcome)), None)
+    return IntentReply(
+        intent_id=intent_id,
+        state="ended" if outcome else "working" if received else "refused" if refused else "handed",
+        refused=None if received else refused,
+        routes=[Routing(**_fields(Routing, event)) for event in story if isinstance(event, Routed)],
+        ended=None if outcome is None else Ended(**_fields(Ended, outcome)),
+        decisions=[decision_id_of(event) for event in story if isinstance(event, Decided)],
+    )
+
+
+def _fields(of: type[msgspec.Struct], event: Event) -> dict[str, Any]:
+    """What a reply says of an event, under the same names."""
+    return {name: getattr(event, name) for name in of.__struct_fields__}
+
+
 def _groups(rulebook: Rulebook) -> list[GroupView]:
     return [
         GroupView(
@@ -365,8 +418,9 @@ def _decoded(body: bytes, decode: Callable[[bytes], Any]) -> Any:
 
 
 def _told(error: Exception) -> str:
+    """What a decoder says, as part of a sentence: `JSON` keeps its letters."""
     text = str(error)
-    return f"{text[:1].lower()}{text[1:300]}"
+    return text[:300] if text[:2].isupper() else f"{text[:1].lower()}{text[1:300]}"
 
 
 def _refuse_other_content(headers: Mapping[bytes, bytes]) -> None:

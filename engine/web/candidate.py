@@ -1,19 +1,32 @@
 """The candidate that is tried beside the rulebook in force, and what it would have decided otherwise.
 
-In: the events of a journal. Out: a `Candidate`, or None while none is tried. A view: `see` each event.
+In: the events of a journal. Out: a `Candidate`, or None while none is tried. A view: `see` each event. How often it
+differs is what a session counts itself (`Tried`), which `sluice status` shows and promotion rests on; here are added
+which values became which, and the last examples.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from engine.journal.events import CandidateMoved, Event, SessionStarted, ShadowDecided
 from engine.printing import plainly
+from engine.routing.sessions.tried import Divergences, Tried
 
 MOST_EXAMPLES = 20
 
 _OVER = frozenset({"ended", "promoted", "returned"})
+
+
+@dataclass(slots=True)
+class Numbers:
+    """A number that came out otherwise."""
+
+    times: int = 0
+    was: float = 0.0
+    """The sum of what counts."""
+    would_be: float = 0.0
 
 
 @dataclass(slots=True)
@@ -28,13 +41,14 @@ class Candidate:
     reason: str = ""
     symbols: tuple[str, ...] = ()
     """For which it decides while `partial`."""
-    decisions: int = 0
-    """That it was asked for beside those that count."""
-    differing: int = 0
-    by_name: Counter[str] = field(default_factory=Counter)
-    """How many differ in each name, as `policy.name`."""
-    transitions: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    """Name, what counts, what the candidate would have it be."""
+    found: Divergences = field(default_factory=Divergences)
+    """How often it would have decided otherwise, since what it is compared with is in force."""
+    compared_ms: int | None = None
+    """Since when that was read: a candidate may be tried for longer than the journal is read back. None: never."""
+    transitions: dict[str, Counter[tuple[str, str]]] = field(default_factory=dict)
+    """By `policy.name`: what counts, what the candidate would have it be."""
+    numbers: dict[str, Numbers] = field(default_factory=dict)
+    """The same of numbers."""
     examples: deque[ShadowDecided] = field(default_factory=lambda: deque(maxlen=MOST_EXAMPLES))
 
     @property
@@ -49,33 +63,54 @@ class Candidates:
     def __init__(self) -> None:
         self.current: Candidate | None = None
         """The one that is tried, or that was tried last."""
+        self._tried = Tried()
 
     def see(self, event: Event) -> None:
         """Take the next event."""
-        match event:
-            case SessionStarted():
-                self.current = None
-            case CandidateMoved():
-                self._move(event)
-            case ShadowDecided():
-                self._compare(event)
+        if isinstance(event, SessionStarted):
+            self.current, self._tried = None, Tried()
+            return
+        self._tried.see(event)
+        if isinstance(event, CandidateMoved):
+            self._move(event)
+        elif self.current is not None and self.current.found is not self._tried.divergences:
+            self._begin_anew(self.current)
+        if isinstance(event, ShadowDecided):
+            self._compare(event)
 
     def _move(self, event: CandidateMoved) -> None:
-        now = self.current
-        if now is None or now.rulebook != event.rulebook:
-            now = self.current = Candidate(event.rulebook, event.profile, event.state, event.ts_ms)
+        now, found = self.current, self._tried.divergences
+        if now is None or now.found is not found:
+            now = self.current = Candidate(event.rulebook, event.profile, event.state, event.ts_ms, found=found)
         now.state, now.reason, now.symbols = event.state, event.reason, tuple(event.symbols)
+
+    def _begin_anew(self, now: Candidate) -> None:
+        """It is compared with another rulebook from here on."""
+        self.current = replace(
+            now,
+            found=self._tried.divergences,
+            compared_ms=None,
+            transitions={},
+            numbers={},
+            examples=deque(maxlen=MOST_EXAMPLES),
+        )
 
     def _compare(self, event: ShadowDecided) -> None:
         now = self.current
         if now is None or now.rulebook != event.rulebook:
             return
-        now.decisions += 1
+        now.compared_ms = now.compared_ms or event.ts_ms
         if not event.differs:
             return
-        now.differing += 1
         now.examples.append(event)
         for name, (was, would_be) in event.differs.items():
-            now.by_name[f"{event.policy}.{name}"] += 1
-            if not isinstance(was, float) and not isinstance(would_be, float):
-                now.transitions[f"{event.policy}.{name}", plainly(was), plainly(would_be)] += 1
+            full = f"{event.policy}.{name}"
+            if isinstance(was, float) and isinstance(would_be, float):
+                moved = now.numbers.setdefault(full, Numbers())
+                moved.times, moved.was, moved.would_be = moved.times + 1, moved.was + was, moved.would_be + would_be
+            else:
+                now.transitions.setdefault(full, Counter())[_shown(was), _shown(would_be)] += 1
+
+
+def _shown(value: object) -> str:
+    return "a number" if isinstance(value, float) else plainly(value)

@@ -189,7 +189,8 @@ class Connection(HttpToolsProtocol):
         own = sum(_client_at(other) == client for other in held)
         if own <= limits.connections_a_client:
             return None
-        return ProblemError("rate-limited", "this client has too many connections", "use one for many requests")
+        text = "this client has too many connections"
+        return ProblemError("rate-limited", text, "use one for many requests", headers={"Retry-After": "1"})
 
     def _wait(self, seconds: float | None) -> None:
         """Wait so long for what is to come; None for no longer."""
@@ -246,6 +247,7 @@ class Connection(HttpToolsProtocol):
             "x-content-type-options: nosniff",
             f"x-request-id: {request_id}",
             "connection: close",
+            *(f"{name.lower()}: {value}" for name, value in error.headers.items()),
         ]
         self.transport.write("\r\n".join([*head, "", ""]).encode("latin-1") + body)
         self.transport.close()

@@ -48,10 +48,14 @@ API = "/v1/"
 READING_POSTS: Final = frozenset({"/v1/decide"})
 """Requests that are posted and change nothing."""
 
+_WIRE_OF_PAGES: Final = "/_nicegui_ws/"
+"""Where pages that are open talk to the server, in a protocol of their own."""
+
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _METHODS: Final = _SAFE | {"POST", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT"}
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-_DECISION: Final = "/v1/decisions/"
+_OF_ONE: Final = {"/v1/decisions/": "/v1/decisions/{decision_id}", "/v1/intents/": "/v1/intents/{intent_id}"}
+"""Routes that hold an id, by what they begin with."""
 _PATTERNS: Final = frozenset(
     {
         *("/v1/decide", "/v1/intents", "/v1/health", "/v1/rulebook", "/v1/openapi.json"),
@@ -151,7 +155,7 @@ class Guard:
                 if scope["path"] in (LOGIN, LOGOUT):
                     await self._log_in_or_out(scope, headers, receive, sending)
                 else:
-                    await self.app(scope, receive, _told_to_programs(scope, headers, sending))
+                    await self.app(_as_pages_know_it(scope), receive, _as_all_is_told(scope, headers, sending))
             except ProblemError as error:
                 await self._refuse(scope, headers, error, sending)
         except Exception as error:  # noqa: BLE001 - whatever it was, it is answered and logged
@@ -259,20 +263,19 @@ class Guard:
 
     async def _log_in_or_out(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
         method, path = scope["method"], scope["path"]
-        if path == LOGOUT:
-            if method != "POST":
-                raise ProblemError("method-not-allowed", f"{method} is not allowed here", headers={"Allow": "POST"})
+        allowed = "OPTIONS, POST" if path == LOGOUT else "GET, HEAD, OPTIONS, POST"
+        if method == "OPTIONS":
+            await answer(send, 204, b"", "", {"Allow": allowed})
+        elif method not in allowed.split(", "):
+            raise ProblemError("method-not-allowed", f"{method} is not allowed here", headers={"Allow": allowed})
+        elif path == LOGOUT:
             if (held := _session_of(headers)) is not None:
                 self.sessions.end(held)
             await _redirect(send, LOGIN, _cookie(scope, "", 0))
-        elif method in ("GET", "HEAD"):
-            await _page(send, 200, "", with_body=method == "GET")
         elif method == "POST":
             await self._log_in(scope, headers, receive, send)
         else:
-            raise ProblemError(
-                "method-not-allowed", f"{method} is not allowed here", headers={"Allow": "GET, HEAD, POST"}
-            )
+            await _page(send, 200, "", with_body=method == "GET")
 
     async def _log_in(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
         body = (await read_body(headers, receive, self.limits)).decode("utf-8", "replace")
@@ -374,20 +377,37 @@ async def _refuse_websocket(scope: Scope, error: ProblemError, send: Send) -> No
     await answer_problem(sending, error, scope["request_id"])
 
 
-def _told_to_programs(scope: Scope, headers: dict[bytes, bytes], send: Send) -> Send:
-    """Sends on what comes; an error that is a page becomes problem details for who does not ask for pages."""
-    if b"text/html" in headers.get(b"accept", b""):
-        return send
+def _as_pages_know_it(scope: Scope) -> Scope:
+    """The request for what stands behind: pages know GET, and of HEAD they would say that it is not allowed."""
+    path: str = scope["path"]
+    is_shown = is_page(path) and not path.startswith(_WIRE_OF_PAGES)
+    return {**scope, "method": "GET"} if scope["method"] == "HEAD" and is_shown else scope
+
+
+def _as_all_is_told(scope: Scope, headers: dict[bytes, bytes], send: Send) -> Send:
+    """Sends on what comes of the API and what is mounted beside it, as if all of it were one.
+
+    Errors become problem details, but those that are pages for who asks for pages; a method that is not there becomes
+    the methods that are, for who asks which; and HEAD has no content.
+    """
+    method = scope["method"]
+    wants_page = b"text/html" in headers.get(b"accept", b"")
     is_told = False
 
     async def sending(message: MutableMapping[str, Any]) -> None:
         nonlocal is_told
         if message["type"] == "http.response.start" and message["status"] >= 400:
             answered: dict[bytes, bytes] = dict(message.get("headers", ()))
-            if answered.get(b"content-type", b"").startswith(b"text/html"):
+            kind = answered.get(b"content-type", b"")
+            if kind.startswith(b"application/json") or (kind.startswith(b"text/html") and not wants_page):
                 is_told = True
                 error = nothing_there(message["status"], answered.get(b"allow"))
-                await answer_problem(send, error, scope["request_id"], with_body=scope["method"] != "HEAD")
+                if method == "OPTIONS" and error.status == 405:
+                    await answer(send, 204, b"", "", dict(error.headers))
+                else:
+                    await answer_problem(send, error, scope["request_id"], with_body=method != "HEAD")
+        elif message["type"] == "http.response.body" and method == "HEAD":
+            message["body"] = b""
         if not is_told:
             await send(message)
 
@@ -397,8 +417,13 @@ def _told_to_programs(scope: Scope, headers: dict[bytes, bytes], send: Send) -> 
 def nothing_there(status: int, allow: bytes | None = None) -> ProblemError:
     """What is said where what is mounted beside the API answers with an error."""
     if status == 405:
-        headers = {"Allow": (allow or b"GET, HEAD").decode("latin-1")}
-        return ProblemError("method-not-allowed", "that is not allowed here", headers=headers)
+        allowed = {"OPTIONS", *(allow or b"GET").decode("latin-1").split(", ")}
+        allowed |= {"HEAD"} if "GET" in allowed else set()
+        return ProblemError(
+            "method-not-allowed", "that is not allowed here", headers={"Allow": ", ".join(sorted(allowed))}
+        )
+    if status == 422:
+        return ProblemError("refused", "what the query says cannot be read")
     if status < 500:
         return ProblemError("not-found", "there is nothing at this path")
     return ProblemError("defect", "the request met a defect of the server", "its log has the trace under this id")
@@ -477,9 +502,15 @@ def _pattern(path: str) -> str:
     """The route that a path belongs to: what a path says must not become a label."""
     if path in _PATTERNS:
         return path
-    if path.startswith(_DECISION):
-        return f"{_DECISION}{{decision_id}}"
+    for beginning, pattern in _OF_ONE.items():
+        if path.startswith(beginning):
+            return pattern
     return "other" if path.startswith(API) else "pages"
+
+
+def is_page(path: str) -> bool:
+    """Whether a path is none of the API's: a page, or a file that pages ask for."""
+    return _pattern(path) == "pages"
 
 
 def _is_worth_a_line(path: str, method: str, status: int) -> bool:

@@ -2,26 +2,31 @@
 
 In: contents of requests, and the events of the journal. Out: `Handed`, or a problem. The same intent under the same id
 is answered the same and handed over once; another one under that id is a conflict. Ids are remembered from the journal
-too, so this holds across restarts; what is older than what is remembered the router itself refuses as a duplicate.
+too, so this holds for as long as a journal does; what is older than what is remembered the router itself refuses as a
+duplicate.
+
+An intent is answered once the journal has it, so that what is said to be taken outlives the process. Where that takes
+too long, the answer says that it was handed over, and no more.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
-from engine.journal.events import Event, IntentReceived, IntentRefused
+from engine.journal.events import DUPLICATE_ID, Event, IntentReceived, IntentRefused
 from engine.routing.intents import Intent, Refusal, read_request
-from engine.routing.sessions.inbox import Inbox
+from engine.routing.sessions.inbox import Answer, Inbox, Word
 from engine.web.problems import ProblemError
 from engine.web.replies import Handed
 
 _MOST_SHOWN = 400
-_DUPLICATE = "duplicate_id"
-"""The code of a refusal that says nothing new of an id."""
 
 
 class Handing:
@@ -33,17 +38,33 @@ class Handing:
         self._remembered = remembered
         self._known: dict[str, bytes] = {}
         """By intent id, a digest of what was said under it."""
+        self._on_its_way: dict[str, Answer] = {}
+        """By intent id, what was handed over here and is not both journaled and seen yet."""
+        self._put_back: set[int] = set()
+        """Refusals that were answered before they were seen, by their seq: the id may stand for another one by then."""
 
     def see(self, event: Event) -> None:
         """Take the next event of the journal."""
+        if isinstance(event, IntentReceived | IntentRefused) and event.intent_id is not None:
+            self._see_word(event, event.intent_id)
+
+    def _see_word(self, event: Word, intent_id: str) -> None:
+        held = self._on_its_way.get(intent_id)
+        if event.seq in self._put_back:
+            self._put_back.discard(event.seq)
+            if held is not None and held.done() and held.result() is event:
+                self._arrive(intent_id, held)
+            return
+        if held is not None:  # an event is seen as it happens, and may not be written yet
+            held.add_done_callback(partial(self._arrive, intent_id))
         if isinstance(event, IntentReceived):
             expires_ms = None if event.expires_ms is None else event.expires_ms - event.ts_ms
             self._remember(event.intent_id, digest(event.symbol, event.intent, expires_ms))
-        elif isinstance(event, IntentRefused) and event.intent_id is not None and event.code != _DUPLICATE:
-            self._known.pop(event.intent_id, None)  # nothing was decided on it: it may be put right and sent again
+        elif event.code != DUPLICATE_ID:
+            self._known.pop(intent_id, None)  # nothing was decided on it: it may be put right and sent again
 
     def hand(self, body: Any) -> Handed:
-        """Hand an intent over, unless it was before.
+        """Hand an intent over, unless it was before; `answered` says what came of that.
 
         Raises:
             ProblemError: for what is no intent, an id that stands for another one, and where no session takes it.
@@ -60,27 +81,83 @@ class Handing:
                 "give each intent an id of its own",
             )
         if known is None:
-            self._hand_over(intent)
+            self._on_its_way[intent.intent_id] = self._hand_over(intent)
             self._remember(intent.intent_id, said)
         return Handed(intent_id=intent.intent_id, symbol=intent.symbol)
 
-    def _hand_over(self, intent: Intent) -> None:
+    async def answered(self, handed: Handed, within_s: float) -> Handed:
+        """What the journal says of an intent that was handed over, at most `within_s` later.
+
+        Raises:
+            ProblemError: where the session did not take it, and so the journal will not have it.
+
+        """
+        answer = self._on_its_way.get(handed.intent_id)
+        if answer is None:  # the journal had it before
+            return replace(handed, state="taken")
+        if not answer.done():
+            await asyncio.wait({asyncio.wrap_future(answer)}, timeout=within_s)
+        if not answer.done():
+            return handed
+        is_last = self._on_its_way.get(handed.intent_id) is answer
+        match answer.result():
+            case IntentRefused() as word:
+                if is_last and word.code != DUPLICATE_ID:
+                    self._put_back.add(word.seq)
+                    self._known.pop(handed.intent_id, None)
+                return replace(handed, state="refused", refused=word.reason)
+            case None:
+                if is_last:
+                    self._known.pop(handed.intent_id, None)
+                    self._arrive(handed.intent_id, answer)
+                raise ProblemError(
+                    "no-session",
+                    "the session did not take it: it has ended, or its journal cannot be written",
+                    "send it again to a session that can",
+                )
+            case _:
+                return replace(handed, state="taken")
+
+    def story(self, intent_id: str) -> Sequence[Event] | None:
+        """What is known of an intent that was not seen in the journal yet; None where it was not handed over here."""
+        answer = self._on_its_way.get(intent_id)
+        if answer is None or not answer.done():
+            return None if answer is None else ()
+        word = answer.result()
+        return None if word is None else (word,)
+
+    def _arrive(self, intent_id: str, answer: Answer) -> None:
+        """It is on its way no longer. May be called in the session's thread."""
+        if self._on_its_way.get(intent_id) is answer:
+            del self._on_its_way[intent_id]
+
+    def _hand_over(self, intent: Intent) -> Answer:
         if self._inbox is None or not self._inbox.is_open:
-            raise ProblemError(
-                "no-session", "no session runs in this process", "`sluice run --web` runs one that takes intents"
-            )
-        if not self._inbox.hand(intent):
+            raise _no_session()
+        answer = self._inbox.hand(intent)
+        if answer is None:
+            if not self._inbox.is_open:  # by now
+                raise _no_session()
             raise ProblemError(
                 "rate-limited",
                 "too many intents wait to be taken",
                 "wait, and send it again",
                 headers={"Retry-After": "1"},
             )
+        return answer
 
     def _remember(self, intent_id: str, said: bytes) -> None:
         self._known[intent_id] = said
         if len(self._known) > self._remembered:
-            del self._known[next(iter(self._known))]
+            oldest = next(iter(self._known))
+            del self._known[oldest]
+            self._on_its_way.pop(oldest, None)
+
+
+def _no_session() -> ProblemError:
+    return ProblemError(
+        "no-session", "no session runs in this process", "`sluice run --web` runs one that takes intents"
+    )
 
 
 def read_intent(body: Any) -> Intent:

@@ -11,7 +11,7 @@ import logging
 import threading
 import zlib
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -21,16 +21,30 @@ import msgspec
 from engine.analysis.explain import Explanation, explain
 from engine.book import Backend, Book
 from engine.journal.errors import JournalError
-from engine.journal.events import Decided
-from engine.journal.folder import day_files
+from engine.journal.events import (
+    BreakerMoved,
+    Checkpoint,
+    Decided,
+    Event,
+    IntentReceived,
+    IntentRefused,
+    Outcome,
+    Routed,
+    Worked,
+)
+from engine.journal.folder import DAY_MS, day_files, days_since_1970
 from engine.journal.lines import HEAD, BadLineError, decode, tags_of
 from engine.routing.evidence.errors import ViewError
 from engine.routing.evidence.rulebooks import Rulebooks, decide_again
 from engine.routing.sessions.start import JOURNAL
+from engine.web.pauses import Pauses
 
 _log = logging.getLogger(__name__)
 
 _TAGS: Final = tags_of((Decided,))
+_OF_INTENT: Final = tags_of((IntentReceived, IntentRefused, Routed, Worked, Outcome))
+_OF_BREAKERS: Final = tags_of((BreakerMoved, Checkpoint))
+_BREAKER_MARKS: Final = (b'"type":"breaker"', b'"type":"checkpoint"')
 _BLOCK_BYTES: Final = 1 << 18
 """Searched in a tenth of a millisecond, in which nobody else in this process gets on."""
 
@@ -128,22 +142,69 @@ class KeptDecisions:
             JournalError: where the journal cannot be read.
 
         """
-        with self._searching:
-            return self._found(decision_id)
-
-    def _found(self, decision_id: str) -> Decided | None:
         mark = f'"decision_id":"{decision_id}"'.encode()
+        with self._searching:
+            for lines in self._days_with(mark):
+                found = [event for line in lines if (event := _decided(line, decision_id))]
+                if found:
+                    return found[-1]
+        return None
+
+    def of_intent(self, intent_id: str) -> list[Event]:
+        """What the journal says of an intent, in order: how it came, its routes, what working asked for, and its end.
+
+        It is looked for as `find` does, from the newest day back to the one on which it came.
+
+        Raises:
+            JournalError: where the journal cannot be read.
+
+        """
+        mark = b'"intent_id":' + msgspec.json.encode(intent_id)
+        told: list[Event] = []
+        with self._searching:
+            for lines in self._days_with(mark):
+                events = [event for line in lines if (event := _event(line, _OF_INTENT)) is not None]
+                told = [event for event in events if getattr(event, "intent_id", None) == intent_id] + told
+                if any(isinstance(event, IntentReceived) for event in told):
+                    break
+        return told
+
+    def pauses(self, event: Event) -> Pauses:
+        """What the breakers did on the day of an event: its file begins with how they stood before.
+
+        Raises:
+            JournalError: where the journal cannot be read.
+
+        """
+        told: list[Event] = []
+        day = event.ts_ms // DAY_MS
+        with self._searching:
+            for mark in _BREAKER_MARKS:
+                for lines in self._days_with(mark, day):
+                    told += [said for line in lines if (said := _event(line, _OF_BREAKERS)) is not None]
+        pauses = Pauses(most=None)
+        for each in sorted(told, key=lambda each: each.seq):
+            pauses.see(each)
+        return pauses
+
+    def _days_with(self, mark: bytes, day: int | None = None) -> Iterator[list[bytes]]:
+        """The lines of each day that hold a mark, in order, the newest day first; of one day, counted from 1970, alone.
+
+        Raises:
+            JournalError: where the journal cannot be read.
+
+        """
         for file in reversed(day_files(self.folder, archived=True)):
+            if day is not None and days_since_1970(file.day) != day:
+                continue
             try:
                 with file.open() as stream:
-                    found = [event for line in _lines_with(mark, stream) if (event := _decided(line, decision_id))]
+                    lines = list(_lines_with(mark, stream))
             except FileNotFoundError:
                 continue  # pruned just now
             except (OSError, EOFError, zlib.error) as error:
                 raise JournalError(file.path, None, f"cannot be read: {error}", "see that it is whole") from error
-            if found:
-                return found[-1]
-        return None
+            yield lines
 
 
 def _lines_with(mark: bytes, stream: BinaryIO) -> Iterator[bytes]:
@@ -163,11 +224,16 @@ def _lines_with(mark: bytes, stream: BinaryIO) -> Iterator[bytes]:
 
 def _decided(line: bytes, decision_id: str) -> Decided | None:
     """The event of a line if it is this decision: others name it as well."""
+    event = _event(line, _TAGS)
+    return event if isinstance(event, Decided) and decision_id_of(event) == decision_id else None
+
+
+def _event(line: bytes, tags: Collection[bytes]) -> Event | None:
+    """The event of a line if it is of one of these types, and can be read."""
     head = HEAD.match(line)
-    if head is None or head[1] not in _TAGS:
+    if head is None or head[1] not in tags:
         return None
     try:
-        event = decode(line)
+        return decode(line)
     except BadLineError:
         return None
-    return event if isinstance(event, Decided) and decision_id_of(event) == decision_id else None

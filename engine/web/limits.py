@@ -11,10 +11,12 @@ import ipaddress
 import json
 import math
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from engine.language.findings import SluiceError
 from engine.web.problems import ProblemError
 
 
@@ -40,12 +42,16 @@ class Limits:
     """Open ones, web sockets too."""
     connections_a_client: int = 250
     """The same, of one client."""
+    pages: int = 250
+    """Open ones, those too that nobody has looked at since a minute: each takes up to 2 MB."""
     requests_per_s: float = 10_000.0
     """Of one client, all requests together."""
     requests_burst: float = 20_000.0
     intents_per_s: float = 100.0
     """Of one client."""
     intents_burst: float = 500.0
+    journaled_within_s: float = 5.0
+    """How long the answer on an intent waits until the journal has it; one that waits longer is `handed`."""
     failures_per_s: float = 0.2
     """Wrong tokens of one client: after `failures_burst` of them, one in five seconds is looked at. On loopback, where
     all programs are one client, the right one passes."""
@@ -106,6 +112,32 @@ class Buckets:
         self._held[client] = (tokens, self._clock())
         if len(self._held) > self._clients:
             del self._held[next(iter(self._held))]
+
+
+class FullError(SluiceError):
+    """Too many ask for the same thing at once."""
+
+    def __init__(self) -> None:
+        super().__init__("too many others ask at the moment: try again")
+        self.message = str(self)
+
+
+class Room:
+    """Room for so many at once. Who finds none is told so, rather than kept waiting. Belongs to one event loop."""
+
+    def __init__(self, most: int) -> None:
+        self._free = most
+
+    @contextmanager
+    def take(self) -> Iterator[None]:
+        """Be one of them. Raises `FullError` where there is no room."""
+        if not self._free:
+            raise FullError
+        self._free -= 1
+        try:
+            yield
+        finally:
+            self._free += 1
 
 
 def client_of(host: str | None) -> str:

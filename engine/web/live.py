@@ -24,6 +24,7 @@ from engine.book import Book
 from engine.journal.events import (
     Decided,
     Event,
+    IntentReceived,
     Outcome,
     Routed,
     RulebookLoaded,
@@ -33,9 +34,12 @@ from engine.journal.events import (
 )
 from engine.routing.evidence.contract import ExecutionHealth, Nav, Positions, Risk, RouterHealth
 from engine.routing.evidence.owners import Owners
+from engine.routing.evidence.story import begins
 from engine.web.kept import KeptDecisions, Remade, decision_id_of
 from engine.web.pace import Pace
+from engine.web.pauses import Pause, Pauses
 from engine.web.proving import Proof
+from engine.web.routed import RoutedIntents
 from engine.web.sources import Source
 
 _log = logging.getLogger(__name__)
@@ -58,11 +62,14 @@ class Keep:
     routes: int = 5_000
     """Route decisions of the feed."""
     decisions: int = 20_000
-    """Records of decisions, about 2 kB each: older ones are read from the journal."""
-    intents: int = 2_000
-    """Intents whose story is at hand."""
+    """Records of decisions, about 3.5 kB each: older ones are read from the journal."""
+    intents: int = 10_000
+    """Intents whose story is at hand: about 11 kB each without its decisions, so 110 MB, and more than three minutes
+    where each of 50 decisions a second is of another intent."""
     story: int = 400
     """Events of one of them."""
+    routed: int = 5_000
+    """Intents whose vetoes and costs are counted."""
     trend: int = 120
     """Points of a symbol's trend: two hours of snapshots."""
 
@@ -85,7 +92,7 @@ class HealthNow(msgspec.Struct, frozen=True, kw_only=True):
 class Point(msgspec.Struct, frozen=True, gc=False):
     """What a snapshot said of a symbol, for a line over time. None: not known then."""
 
-    ts: float
+    ts: float = msgspec.field(name="updated_ts")
     maker_fill_rate: float | None
     fallback_rate: float | None
     slippage_p50: float | None
@@ -93,6 +100,19 @@ class Point(msgspec.Struct, frozen=True, gc=False):
     ack_latency_ms: float | None
     bias: float | None
     offset_bps: float | None
+
+
+class _Row(Point, frozen=True, gc=False):
+    """The same with its symbol, read from a view: to read no more of it takes a third of the time."""
+
+    symbol: str
+
+
+class _Rows(msgspec.Struct, frozen=True, gc=False):
+    symbols: list[_Row]
+
+
+_rows_of = msgspec.json.Decoder(_Rows).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +131,10 @@ class SessionNow:
     rulebook_ms: int = 0
     """Since when its rulebook decides."""
 
+    def decides_by(self, book: Book) -> bool:
+        """Whether this is the rulebook that it decides by."""
+        return (self.profile, self.rulebook) == (book.profile, book.version)
+
 
 @dataclass(frozen=True, slots=True)
 class RouteFilter:
@@ -122,6 +146,8 @@ class RouteFilter:
     """A rule, as `set.rule`."""
     quality: str | None = None
     event: str | None = None
+    intent: str | None = None
+    """What the id of its intent begins with."""
 
     def fits(self, routed: Routed) -> bool:
         """Whether this is one of them."""
@@ -131,6 +157,7 @@ class RouteFilter:
             and (self.quality is None or routed.quality == self.quality)
             and (self.event is None or routed.event == self.event)
             and (self.veto is None or self.veto in routed.vetoes)
+            and (self.intent is None or routed.intent_id.startswith(self.intent))
         )
 
 
@@ -138,14 +165,15 @@ class RouteFilter:
 class _Followed:
     """What was read of a journal; forgotten as a whole where another journal begins."""
 
+    routed: RoutedIntents
     last_seq: int = 0
     last_ms: int | None = None
     session: SessionNow | None = None
-    snapshot: Snapshot | None = None
     owners: Owners = field(default_factory=Owners)
     stories: dict[str, list[Event]] = field(default_factory=dict)
     decisions: dict[str, Decided] = field(default_factory=dict)
     trends: dict[str, deque[Point]] = field(default_factory=dict)
+    pauses: Pauses = field(default_factory=Pauses)
     written: Pace = field(default_factory=Pace)
     """Events as they came in, by the clock of this process."""
     happened: Pace = field(default_factory=Pace)
@@ -181,15 +209,16 @@ class Live:
         self.is_caught_up = False
         """Whether everything that was there at the start has been taken."""
         self.kept = KeptDecisions(logs)
-        self.proofs: Sequence[Proof] | None = None
-        """What is proved of the rulebook in force; None while nobody knows."""
+        self._proved: tuple[Book, Sequence[Proof]] | None = None
         self._source = source
         self._views = tuple(views)
         self._watchers = tuple(watchers)
         self._current = current
         self._clock = clock
         self._wall = wall
-        self._now = _Followed()
+        self._now = _Followed(RoutedIntents(self.keep.routed))
+        self._snapshots: deque[Snapshot] = deque(maxlen=self.keep.trend)
+        """Those of the batch that is taken; of more than a trend holds the last."""
         self._health: HealthNow | None = None
         self._failure: str | None = None
         self._listeners: list[Callable[[], object]] = []
@@ -222,6 +251,16 @@ class Live:
         self._loaded_ts = self._wall()
         self._book = book
         self.version += 1
+
+    @property
+    def proofs(self) -> Sequence[Proof] | None:
+        """What is proved of the rulebook in force; None while nobody knows, whatever is known of the one before."""
+        book, proved = self.book, self._proved
+        return proved[1] if proved is not None and proved[0] is book else None
+
+    def prove(self, book: Book, proofs: Sequence[Proof]) -> None:
+        """Take what is proved of a rulebook, which another one may have followed meanwhile."""
+        self._proved = book, proofs
 
     @property
     def session(self) -> SessionNow | None:
@@ -282,6 +321,11 @@ class Live:
             if wanted is None or wanted.fits(routed):
                 yield routed
 
+    @property
+    def routed(self) -> RoutedIntents:
+        """The last intents that were decided on, with what they cost."""
+        return self._now.routed
+
     def trend(self, symbol: str) -> Sequence[Point]:
         """What the last snapshots said of a symbol, oldest first."""
         return self._now.trends.get(symbol, ())
@@ -289,10 +333,6 @@ class Live:
     def story(self, intent_id: str) -> Sequence[Event]:
         """What happened to one of the last intents, in order; empty for one that is not at hand."""
         return self._now.stories.get(intent_id, ())
-
-    def outcome(self, intent_id: str) -> Outcome | None:
-        """How one of the last intents ended; None for one that has not, or is not at hand."""
-        return next((event for event in reversed(self.story(intent_id)) if isinstance(event, Outcome)), None)
 
     def decided(self, decision_id: str) -> Decided | None:
         """One of the last decisions as it was journaled; None for one that is not at hand."""
@@ -310,6 +350,36 @@ class Live:
         """
         event = self.decided(decision_id)
         return await asyncio.to_thread(self.kept.remake, decision_id, event)
+
+    async def of_intent(self, intent_id: str) -> Sequence[Event]:
+        """How an intent came, its routes, what working asked for, and its end, in order; empty where nobody knows it.
+
+        It is looked for in the journal, in another thread, where it is not at hand from its beginning.
+
+        Raises:
+            JournalError: where the journal cannot be read.
+
+        """
+        held = self.held_of_intent(intent_id)
+        if any(isinstance(event, IntentReceived) for event in held):
+            return held
+        return await asyncio.to_thread(self.kept.of_intent, intent_id) or held
+
+    def held_of_intent(self, intent_id: str) -> Sequence[Event]:
+        """The same as far as it is at hand: of a long story the routes alone."""
+        routes = [routed for routed in self.routes if routed.intent_id == intent_id]
+        told = {event.seq: event for event in (*self.story(intent_id), *routes)}
+        return [told[seq] for seq in sorted(told)]
+
+    async def pauses(self, symbol: str, event: Event) -> Sequence[Pause]:
+        """The breakers of a symbol that were not closed before an event; of long ago by the journal of its day.
+
+        Raises:
+            JournalError: where the journal cannot be read.
+
+        """
+        held = self._now.pauses.before(symbol, event.seq)
+        return held or (await asyncio.to_thread(self.kept.pauses, event)).before(symbol, event.seq)
 
     # --- what comes in -----------------------------------------------------------------------------------------------
 
@@ -330,14 +400,13 @@ class Live:
         """
         old = self._source.old
         events = self._source.take(most)
-        before = self._now.snapshot
         for number, event in enumerate(events):
             try:
                 self._see(event, is_new=number >= old)
             except Exception:  # noqa: BLE001 - one event must not cost those after it
                 _log.exception("an event could not be shown", extra={"seq": event.seq})
-        if self._now.snapshot is not before:
-            self._look_at_snapshot()
+        if self._snapshots:
+            self._look_at_snapshots()
         if len(events) > old:
             self._now.written.see(self._clock())
         self.is_caught_up = self.is_caught_up or not self._source.old
@@ -371,14 +440,19 @@ class Live:
     def _see(self, event: Event, *, is_new: bool) -> None:
         now = self._now
         if event.seq <= now.last_seq:  # another journal, begun anew in the same place
-            now = self._now = _Followed()
+            now = self._now = _Followed(RoutedIntents(self.keep.routed))
             self.routes.clear()
+            self._snapshots.clear()
             self._health = None
+        elif event.seq != now.last_seq + 1:
+            now.happened = Pace()  # what is between was not read, so the time between is no gap
         now.last_seq, now.last_ms = event.seq, event.ts_ms
         now.happened.see(event.ts_ms / 1000)
+        now.pauses.see(event)
         handler = self._handlers.get(event.__class__)
         if handler is not None:
             handler(event)
+        now.routed.see(event)
         self._tell(event)
         for view in self._views:
             view.see(event)
@@ -387,7 +461,7 @@ class Live:
                 watcher.see(event)
 
     def _tell(self, event: Event) -> None:
-        """Add to the story of the intent that an event is about."""
+        """Add to the story of the intent that an event is about; what is about a forgotten one begins no other."""
         owners, stories = self._now.owners, self._now.stories
         owners.see(event)
         intent_id = getattr(event, "intent_id", None) or owners.of(event).intent_id
@@ -395,10 +469,12 @@ class Live:
             return
         told = stories.get(intent_id)
         if told is None:
+            if not begins(event):
+                return
             told = stories[intent_id] = []
             if len(stories) > self.keep.intents:
                 del stories[next(iter(stories))]
-        if len(told) < self.keep.story:
+        if len(told) < self.keep.story or isinstance(event, Outcome):
             told.append(event)
 
     def _started(self, event: SessionStarted) -> None:
@@ -438,34 +514,25 @@ class Live:
             del held[next(iter(held))]
 
     def _snapshot(self, event: Snapshot) -> None:
-        self._now.snapshot = event
+        self._snapshots.append(event)
 
-    def _look_at_snapshot(self) -> None:
-        """Read the last snapshot of a batch: one of 200 symbols takes 2 ms."""
-        event = self._now.snapshot
-        if event is None:
-            return
-        try:
-            self._health = health_of(event)
-        except (msgspec.DecodeError, KeyError) as error:
-            _log.warning("a snapshot of another version is not shown: %s", error)
-            return
-        for row in self._health.router_health.symbols:
-            trend = self._now.trends.get(row.symbol)
-            if trend is None:
-                trend = self._now.trends[row.symbol] = deque(maxlen=self.keep.trend)
-            trend.append(
-                Point(
-                    row.updated_ts,
-                    row.maker_fill_rate,
-                    row.fallback_rate,
-                    row.slippage_p50,
-                    row.slippage_p95,
-                    row.ack_latency_ms,
-                    row.bias,
-                    row.offset_bps,
-                )
-            )
+    def _look_at_snapshots(self) -> None:
+        """Read those of a batch: of each what is a point of a trend, and the last one whole, which takes 2 ms."""
+        taken = tuple(self._snapshots)
+        self._snapshots.clear()
+        for event in taken:
+            try:
+                rows = _rows_of(event.views["router_health"]).symbols
+                if event is taken[-1]:
+                    self._health = health_of(event)
+            except (msgspec.DecodeError, KeyError) as error:
+                _log.warning("a snapshot of another version is not shown: %s", error)
+                continue
+            for row in rows:
+                trend = self._now.trends.get(row.symbol)
+                if trend is None:
+                    trend = self._now.trends[row.symbol] = deque(maxlen=self.keep.trend)
+                trend.append(row)
 
 
 def health_of(event: Snapshot) -> HealthNow:

@@ -39,11 +39,14 @@ from engine.journal.events import (
     RulebookLoaded,
     SessionStarted,
 )
+from engine.reload.remote import PollResult
+from engine.routing.chain import ROUTING
 from engine.routing.evidence.contract import SymbolHealth
 from engine.routing.known import VENUE
 from engine.venues.codes import Refusal
 from engine.venues.messages import Fill
 from engine.web.live import Live
+from engine.web.proving import counted
 
 MOST_SYMBOLS = 200
 """Symbols that have a label of their own."""
@@ -101,6 +104,7 @@ class _Rule(msgspec.Struct):
 class _Record(msgspec.Struct):
     """What of a decision's record is counted."""
 
+    decision_id: str
     policy: str
     profile: str
     vetoes: list[_Rule]
@@ -125,8 +129,10 @@ class Metrics:
         self._symbol = Labels(most_symbols)
         self._name = Labels(MOST_NAMES)
         self._profile = ""
+        self._routing: tuple[str, str] = ("", "")
+        """Of the last decision of routing: its id, and the profile that made it."""
         self._breakers: dict[str, str] = {}
-        self._proofs: Mapping[str, int] = {}
+        self._polls: dict[str, int] = dict.fromkeys(get_args(PollResult), 0)
         self._count = self._counters()
         self._time = self._histograms()
         self.registry.register(_State(self))
@@ -171,9 +177,9 @@ class Metrics:
         """A session looked at changed documents: `accepted`, `refused` or `unchanged`."""
         self._count["reloads"].labels(self._name(result)).inc()
 
-    def prove(self, states: Mapping[str, int]) -> None:
-        """How many invariants are in which state, as `engine.web.proving` names them."""
-        self._proofs = dict(states)
+    def polled(self, results: Mapping[str, int]) -> None:
+        """How often the address of bundles gave `new` ones, the `same` one, or `failed`, since the session began."""
+        self._polls = {**self._polls, **results}
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
         """A request was answered. `route` is a pattern of the API, never a path as it came."""
@@ -194,7 +200,9 @@ class Metrics:
         counters = {
             "decisions": counter("decisions", "Decisions journaled.", "policy", "profile"),
             "rules": counter("rules_fired", "Rules that matched in a decision.", "policy", "rule", "profile"),
-            "vetoes": counter("vetoes", "Vetoes in decisions.", "policy", "rule", "profile"),
+            "vetoes": counter(
+                "vetoes", "Vetoes in decisions; of routing, of intents that were routed.", "policy", "rule", "profile"
+            ),
             "routes": counter(
                 "routes", "Route decisions; rule is the first veto.", "route", "event", "rule", "profile"
             ),
@@ -232,6 +240,7 @@ class Metrics:
 
     def _started(self, event: SessionStarted) -> None:
         self._profile = event.profile
+        self._count["swaps"].labels(self._name(event.profile))  # at 0, so that the first one is an increase
         if not event.resumed:
             self._breakers.clear()
 
@@ -245,15 +254,26 @@ class Metrics:
         record = _record_of(event.record)
         policy, profile = self._name(record.policy), self._name(record.profile)
         self._count["decisions"].labels(policy, profile).inc()
-        for counter, rules in ((self._count["rules"], record.fired), (self._count["vetoes"], record.vetoes)):
-            for rule in rules:
-                counter.labels(policy, self._name(rule.rule), profile).inc()
+        for rule in record.fired:
+            self._count["rules"].labels(policy, self._name(rule.rule), profile).inc()
+        if record.policy == ROUTING:  # whether there is anything to route is said by what comes of it
+            self._routing = record.decision_id, profile
+        else:
+            self._vetoed(policy, profile, (rule.rule for rule in record.vetoes))
+
+    def _vetoed(self, policy: str, profile: str, rules: Iterable[str]) -> None:
+        for rule in rules:
+            self._count["vetoes"].labels(policy, self._name(rule), profile).inc()
 
     def _routed(self, event: Routed) -> None:
         rule = self._name(event.vetoes[0]) if event.vetoes else NO_RULE
         self._count["routes"].labels(event.route, event.event, rule, self._name(self._profile)).inc()
         if event.event == "decision":
             self._count["symbol_routes"].labels(self._symbol(event.symbol), event.route).inc()
+            if event.route != "none":  # else these are the vetoes of admission, which are counted
+                decision_id, profile = self._routing
+                made_by = profile if decision_id == event.decision_id else self._name(self._profile)
+                self._vetoed(ROUTING, made_by, event.vetoes)
 
     def _received(self, event: IntentReceived) -> None:
         self._count["intents"].labels(self._symbol(event.symbol)).inc()
@@ -300,11 +320,17 @@ class Metrics:
         """The gauges, as things stand now."""
         live = self.live
         yield self._breaker_states()
-        yield gauge("proofs", "Invariants of the active rulebook, by what became of their proof.", "state").of(
-            {(state,): number for state, number in self._proofs.items()}
-        )
+        text = "What came of asking the address of bundles."
+        polls = CounterMetricFamily("sluice_bundle_polls", text, labels=("result",))
+        for result, count in self._polls.items():
+            polls.add_metric((result,), count)
+        yield polls
         if live is None:
             return
+        proofs = {} if live.proofs is None else counted(live.proofs)
+        yield gauge("proofs", "Invariants of the active rulebook, by what became of their proof.", "state").of(
+            {(state,): number for state, number in proofs.items()}
+        )
         yield from self._rulebook(live)
         yield from self._journal(live)
         yield from self._account(live)
@@ -327,11 +353,11 @@ class Metrics:
         yield one("rulebook_loaded_timestamp_seconds", "When the rulebook was put in force here.", live.loaded_ts)
         yield one("rulebook_age_seconds", "For how long the rulebook has been in force.", self._wall() - live.loaded_ts)
         session = live.session
-        running = session is not None and session.ended is None
-        yield one("session_running", "1 while a session runs, as far as its journal says.", float(running))
+        running = None if session is None and live.last_seq else session is not None and session.ended is None
+        yield one("session_running", "1 while a session runs, as far as its journal says.", running)
         if session is not None:
-            differs = (session.rulebook, session.profile) != (book.version, book.profile)
-            yield one("session_rulebook_differs", "1 where the session decides by another rulebook.", float(differs))
+            differs = not session.decides_by(book)
+            yield one("session_rulebook_differs", "1 where the session decides by another rulebook.", differs)
 
     def _journal(self, live: Live) -> Iterator[Metric]:
         yield one("journal_unread_bytes", "How far behind the journal this process is.", live.unread_bytes())

@@ -21,11 +21,11 @@ from engine.language.rulebook import Rulebook
 from engine.language.types import ChoiceType, FlagType, NumberType, TextType, Type
 from engine.routing.intents import CHOICES, LONGEST_EXPIRY_S, LONGEST_ID
 from engine.web.problems import CONTENT_TYPE, KINDS, PREFIX, Problem
-from engine.web.replies import Alive, DecisionReply, Handed, HealthReply, Ready, RulebookReply
+from engine.web.replies import Alive, DecisionReply, Handed, HealthReply, IntentReply, Ready, RulebookReply
 
 _REF: Final = "#/components/schemas/{name}"
 _JSON: Final = "application/json"
-_TYPES: Final = (Alive, Ready, Handed, HealthReply, DecisionReply, RulebookReply, Problem)
+_TYPES: Final = (Alive, Ready, Handed, IntentReply, HealthReply, DecisionReply, RulebookReply, Problem)
 _ALWAYS: Final = (
     *("malformed", "token-required", "cross-site", "method-not-allowed", "too-slow", "wrong-host", "rate-limited"),
     *("head-too-large", "defect", "overloaded"),
@@ -82,6 +82,14 @@ def _paths() -> dict[str, Any]:
         "schema": {"type": "string", "pattern": DECISION_ID},
         "description": "24 hex digits, as every decision, log and page shows it.",
     }
+    intent_id = {
+        "name": "intent_id",
+        "in": "path",
+        "required": True,
+        "schema": _name(),
+        "description": "As it was given with the intent.",
+    }
+    intent = _get("intent", "What became of one of the last intents.", "IntentReply", ("not-found",))
     health = _get("health", "The canonical snapshot of health.", "HealthReply", ("not-ready",))
     decision = _get(
         "decision",
@@ -101,11 +109,12 @@ def _paths() -> dict[str, Any]:
                     "Handed",
                     ("writes-disabled", "conflict", "no-session", "not-ready"),
                 ),
-                "description": "Idempotent by `intent_id`: the same again is answered the same and handed over once; "
-                "another content under the same id is a conflict.",
+                "description": "Answered once the journal has it. Idempotent by `intent_id`: the same again is "
+                "answered the same and handed over once; another content under the same id is a conflict.",
                 "security": [{"token": []}],
             }
         },
+        "/v1/intents/{intent_id}": {"parameters": [intent_id], "get": intent},
         "/v1/health": {"get": health},
         "/v1/decisions/{decision_id}": {"parameters": [decision_id], "get": decision},
         "/v1/rulebook": {"get": _get("rulebook", "The rulebook that decides here.", "RulebookReply", ())},
@@ -192,9 +201,13 @@ def _requests(rulebook: Rulebook) -> dict[str, Any]:
     }
 
 
+def _name() -> dict[str, Any]:
+    return {"type": "string", "minLength": 1, "maxLength": LONGEST_ID, "pattern": r"^[A-Za-z0-9._:/-]+$"}
+
+
 def _intent() -> dict[str, Any]:
     """As `engine.routing.intents` reads it. Whether it makes sense is for the policy `admission`."""
-    name = {"type": "string", "minLength": 1, "maxLength": LONGEST_ID, "pattern": r"^[A-Za-z0-9._:/-]+$"}
+    name = _name()
     number, flag = {"type": ["number", "null"]}, {"type": ["boolean", "null"]}
     return _object(
         {

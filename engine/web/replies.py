@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any, Literal
 
 import msgspec
 
 from engine.analysis.show import Overview, RuleView, ValueView
+from engine.journal.events import Result
 from engine.web.live import HealthNow
 from engine.web.proving import Proof
 
@@ -27,7 +29,55 @@ class Handed(_Reply, frozen=True, kw_only=True):
 
     intent_id: str
     symbol: str
-    state: Literal["handed"] = "handed"
+    state: Literal["taken", "refused", "handed"] = "handed"
+    """`taken`: the journal has it. `refused`: the journal has it as no intent that can be routed. `handed`: it waits
+    for the session, and is lost if the process is killed."""
+    refused: str | None = None
+    """Why, where it was."""
+
+
+class Routing(_Reply, frozen=True, kw_only=True):
+    """What a routing decision meant for an intent."""
+
+    decision_id: str
+    route: str
+    """`maker`, `taker`, or `none` where admission refused."""
+    reason: str
+    vetoes: list[str]
+    event: str
+    """`decision`, `decided_again`, or what made the route change."""
+    ts_ms: int
+
+
+class Ended(_Reply, frozen=True, kw_only=True):
+    """How an intent ended; quantities are decimals as text."""
+
+    result: Result
+    reason: str
+    """`filled`, the rule that ended it, `expired`, `cancelled`, a venue's refusal."""
+    target: Decimal
+    filled: Decimal
+    maker_filled: Decimal
+    cost_usd: float
+    """Sum of quantity times price over its fills."""
+    fees_usd: float
+    ts_ms: int
+
+
+class IntentReply(_Reply, frozen=True, kw_only=True):
+    """What became of an intent so far, by the journal."""
+
+    intent_id: str
+    state: Literal["handed", "refused", "working", "ended"]
+    """`handed`: the session has it, and the journal does not know of it yet. `refused`: it was no intent that can be
+    routed, and may be put right and sent again."""
+    refused: str | None
+    """Why, where it was."""
+    routes: list[Routing]
+    """In order; the first is the one that it was routed by."""
+    ended: Ended | None
+    decisions: list[str]
+    """The ids of the decisions on it that are at hand, in order."""
 
 
 class FindingReply(_Reply, frozen=True, kw_only=True):
@@ -64,6 +114,10 @@ class HealthReply(HealthNow, frozen=True, kw_only=True):
     """Since the snapshot, in the time of the market, by the last event of the journal."""
     quiet_s: float | None
     """For how long nothing was written to the journal, in real time."""
+    failure: str | None
+    """Why nothing new can be read, so that all of this is of before; null where it can."""
+    unread_bytes: int
+    """Of the journal, which were written and are not in this."""
     session: SessionReply | None
 
 
@@ -129,3 +183,5 @@ class Ready(_Reply, frozen=True, kw_only=True):
     """The process can do its work."""
 
     status: Literal["ready"] = "ready"
+    journal: Literal["followed", "empty"]
+    """`empty`: nothing was ever read of it, so that no session is seen; one may still begin."""

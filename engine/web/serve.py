@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Self
 
 from engine.book import Book
-from engine.journal.reader import tail
+from engine.journal.folder import day_files
+from engine.routing.evidence.errors import ViewError
 from engine.routing.sessions.attend import Opening, Watcher
 from engine.routing.sessions.inbox import Inbox
 from engine.routing.sessions.standard_input import StandardInput
@@ -27,7 +28,9 @@ from engine.web.live import View
 from engine.web.logs import EventLog, LogFormat, set_up
 from engine.web.pages.mount import mount
 from engine.web.server import Listening, Settings, Web
-from engine.web.sources import BACKLOG, HandedSource, JournalSource
+from engine.web.sources import BACKLOG, HandedSource, JournalSource, last_events
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +62,17 @@ def serve(book: Book, options: ServeOptions, say: Callable[[str], object]) -> in
 
     Raises:
         AccessError: where the server must not be opened so, or nothing can listen at the address.
+        ViewError: where the journal can be in no folder of that name.
 
     """
     access = options.access()
+    journal = options.logs / JOURNAL
+    _refuse_a_file(options.logs, journal)
     set_up(options.log_format, sys.stderr)
     watchers = _watchers(options)
-    source = JournalSource(options.logs / JOURNAL)
+    source = JournalSource(journal)
+    if not day_files(journal, archived=True):
+        _log.warning("no journal is in %s yet: a session that writes to another folder is not seen", journal)
     web = Web(book, options.logs, source, access, _settings(options), watchers=watchers, proves=_proves(options))
     mount(web, options.home, options.logs)
     listening = Listening(web)
@@ -72,6 +80,13 @@ def serve(book: Book, options: ServeOptions, say: Callable[[str], object]) -> in
         say(line)
     listening.run()
     return 0
+
+
+def _refuse_a_file(*folders: Path) -> None:
+    """A folder that is not there yet may come; where a file is, no journal ever will."""
+    for folder in folders:
+        if folder.exists() and not folder.is_dir():
+            raise ViewError(f"`{folder}` is no folder", "name the folder that a session writes to: --logs DIR")
 
 
 class Beside:
@@ -99,7 +114,7 @@ class Beside:
             source = HandedSource()
             running = await opening((*watchers, source.see), progress, standard_input)
             if running.resumed:
-                source.begin_with(tail(running.journal.folder, BACKLOG, on_bad=lambda _: None))
+                source.begin_with(last_events(running.journal.folder, BACKLOG, lambda _: None))
             self._start(running, source)
             return running
 
@@ -129,6 +144,7 @@ class Beside:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.inbox.abandon()  # where the session never ran: whoever waits must not take it for one that was taken
         if self._listening is not None:
             self._listening.stop()
 

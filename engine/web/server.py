@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -37,12 +38,14 @@ from engine.web.connections import Connection
 from engine.web.guard import Guard, nothing_there
 from engine.web.handing import Handing
 from engine.web.limits import Limits
-from engine.web.live import Keep, Live, View
+from engine.web.live import Keep, Live, SessionNow, View
 from engine.web.metrics import Metrics
 from engine.web.problems import CONTENT_TYPE, ProblemError
-from engine.web.proving import counted, prove
+from engine.web.proving import prove
 from engine.web.reloads import Reloads
 from engine.web.sources import Source
+
+_log = logging.getLogger(__name__)
 
 _DRAIN_S = 2
 """How long requests that are being answered may go on when the server ends."""
@@ -108,6 +111,10 @@ class Web:
         self.reloads = Reloads(logs)
         self._proves = proves
         self._follows = current is None
+        self._followed: SessionNow | None = None
+        """The session that was looked at last, for its rulebook."""
+        self._asked: Book | None = None
+        """The rulebook that was to be proved last."""
         self.metrics.live = self.live
         self.api = Api(self.live, self.metrics, self.handing, self.settings.limits, clock)
         self.app = self._application()
@@ -137,11 +144,12 @@ class Web:
         """Follow the events as long as the server runs."""
         tasks = [
             asyncio.create_task(self.live.follow(every_s=self.settings.poll_every_s)),
-            asyncio.create_task(self._keep_proved()),
-            asyncio.create_task(self._watch_reloads()),
+            asyncio.create_task(self._again(self._keep_proved, "the rulebook in force cannot be proved")),
+            asyncio.create_task(self._again(self._watch_reloads, "the status of the session cannot be looked at")),
         ]
         if self._follows:
-            tasks.append(asyncio.create_task(self._follow_session()))
+            looking = self._again(self._follow_session, "the rulebook of the session cannot be taken over")
+            tasks.append(asyncio.create_task(looking))
         try:
             yield
         finally:
@@ -149,39 +157,48 @@ class Web:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def _again(self, look: Callable[[], Awaitable[None]], what: str) -> None:
+        """Look again and again; what fails is logged once in a row and tried again: nobody would see that it ended."""
+        is_failing = False
+        while True:
+            try:
+                await look()
+                is_failing = False
+            except Exception:  # noqa: BLE001 - whatever it was, this goes on
+                if not is_failing:
+                    _log.exception("%s", what)
+                is_failing = True
+            await asyncio.sleep(self.settings.look_every_s)
+
     async def _follow_session(self) -> None:
         """Decide by what the session of another process decides by, once it has put another rulebook in force."""
-        looked_at = None
-        while True:
-            session, book = self.live.session, self.live.book
-            if session is not None and session.ended is None and session != looked_at:
-                looked_at = session
-                wanted = (session.rulebook, session.sources)
-                if session.profile == book.profile and wanted != (book.version, book.rulebook.sources_digest):
-                    found = await asyncio.to_thread(self.live.kept.compiled, *wanted, session.profile)
-                    if found is not None:
-                        self.live.use(found)
-            await asyncio.sleep(self.settings.look_every_s)
+        session, book = self.live.session, self.live.book
+        if session is None or session.ended is not None or session == self._followed:
+            return
+        wanted = (session.rulebook, session.sources)
+        if session.profile == book.profile and wanted != (book.version, book.rulebook.sources_digest):
+            found = await asyncio.to_thread(self.live.kept.compiled, *wanted, session.profile)
+            if found is not None:
+                self.live.use(found)
+        self._followed = session
 
     async def _watch_reloads(self) -> None:
         """Count what became of changed documents, as the session says it."""
-        while True:
-            verdict = self.reloads.look()
-            if verdict is not None:
-                self.metrics.reloaded(verdict)
-            await asyncio.sleep(self.settings.look_every_s)
+        verdict = self.reloads.look()
+        if verdict is not None:
+            self.metrics.reloaded(verdict)
+        if self.reloads.status is not None:
+            self.metrics.polled(self.reloads.status.polls)
 
     async def _keep_proved(self) -> None:
-        """Prove the rulebook in force, and again whenever another one is."""
-        asked = None
-        while self._proves is not None:
-            book = self.live.book
-            if book is not asked:
-                asked = book
-                self.live.proofs = None
-                self.live.proofs = await prove(book, self.live.kept.rulebooks.home_of(book) or self._proves)
-                self.metrics.prove({} if self.live.proofs is None else counted(self.live.proofs))
-            await asyncio.sleep(self.settings.look_every_s)
+        """Prove the rulebook in force, once."""
+        book = self.live.book
+        if self._proves is None or book is self._asked:
+            return
+        self._asked = book  # whatever comes of it: it takes minutes of a processor
+        proofs = await prove(book, self.live.kept.rulebooks.home_of(book) or self._proves)
+        if proofs is not None:
+            self.live.prove(book, proofs)
 
 
 class Listening:

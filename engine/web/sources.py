@@ -7,21 +7,39 @@ from __future__ import annotations
 
 import logging
 import time
+import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
 from engine.journal.errors import JournalError
-from engine.journal.events import Event
-from engine.journal.folder import day_files
-from engine.journal.reader import Follower, tail
+from engine.journal.events import (
+    BreakerMoved,
+    CandidateMoved,
+    Checkpoint,
+    Event,
+    RulebookLoaded,
+    SessionEnded,
+    SessionStarted,
+)
+from engine.journal.folder import day_files, lines_backwards
+from engine.journal.lines import HEAD, BadLineError, decode, tags_of
+from engine.journal.reader import Follower, Report, tail
 
 _log = logging.getLogger(__name__)
 
 BACKLOG = 50_000
 """Events of a journal that are read again at the start: about 0.5 s, and the last quarter of an hour of a busy desk."""
+
+
+MOST_SEARCHED_BYTES = 4_000_000_000
+"""How much of a journal before these is searched for how things stand: about 10 s, and a day of a busy desk."""
+
+_STANDING = tags_of((SessionStarted, SessionEnded, RulebookLoaded, CandidateMoved, BreakerMoved, Checkpoint))
+"""What says how things stand until another of its kind does, however long ago it was."""
 
 
 class Source(Protocol):
@@ -44,8 +62,75 @@ class Source(Protocol):
         """For how long, in real time, nothing was written; None where nothing ever was."""
 
 
+def last_events(folder: Path, count: int, on_bad: Report, most_searched: int = MOST_SEARCHED_BYTES) -> list[Event]:
+    """The last events of a journal, at most `count`, and before them those by which things stand as they do.
+
+    A session may run for longer than its last events go back: which it is, what it decides by and which breakers are
+    open was said before. That is searched for as far as `most_searched` bytes go, since it is rarely far.
+
+    Raises:
+        JournalError: where the journal cannot be read.
+
+    """
+    events = tail(folder, count, on_bad=on_bad)
+    known = _Known()
+    if not events or any(known.see(event) for event in reversed(events)):
+        return events
+    lines = _earlier_lines(folder, on_bad, most_searched)
+    return [*_standing(lines, events[0].seq, known), *events]
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is known of how things stand, by events from the last one back."""
+
+    session: bool = False
+    breakers: bool = False
+
+    def see(self, event: Event) -> bool:
+        """Whether everything is known with this one."""
+        if isinstance(event, SessionStarted):
+            self.session = True
+            self.breakers |= not event.resumed
+        elif isinstance(event, Checkpoint):
+            self.breakers = True
+        return self.session and self.breakers
+
+
+def _standing(lines: Iterable[bytes], before_seq: int, known: _Known) -> list[Event]:
+    found: list[Event] = []
+    for line in lines:
+        head = HEAD.match(line)
+        if head is None or head[1] not in _STANDING or int(head[2]) >= before_seq:
+            continue
+        try:
+            event = decode(line)
+        except BadLineError:
+            continue  # `sluice journal check` names it
+        found.append(event)
+        if known.see(event):
+            break
+    found.reverse()
+    return found
+
+
+def _earlier_lines(folder: Path, on_bad: Report, most_bytes: int) -> Iterator[bytes]:
+    """The lines of a journal from its end, as far as so many bytes go, and files can be read."""
+    for file in reversed(day_files(folder, archived=True)):
+        try:
+            with file.open_for_seeking() as stream:
+                for _, line in lines_backwards(stream):
+                    most_bytes -= len(line)
+                    if most_bytes < 0:
+                        return
+                    yield line
+        except (OSError, EOFError, zlib.error) as error:
+            on_bad(JournalError(file.path, None, f"cannot be read: {error}", "see that it is whole"))
+            return
+
+
 class JournalSource:
-    """The journal of another process, followed as it grows. Its last events before are taken first.
+    """The journal of another process, followed as it grows. Its last events before are taken first (`last_events`).
 
     A line that says no event is logged, counted and passed over: what can be shown is shown. A journal that was moved
     away and begun anew is followed from its beginning.
@@ -101,7 +186,7 @@ class JournalSource:
 
     def _before(self, count: int) -> list[Event]:
         try:
-            return tail(self._folder, count, on_bad=self._report)
+            return last_events(self._folder, count, self._report)
         except JournalError as error:
             self._report(error)
             return []

@@ -140,3 +140,16 @@ def test_a_file_that_is_none_is_refused(desk: Path, command: str) -> None:
     (desk / "x.json").write_bytes(b"\0\1")
     assert "this is no bundle" in bundle(desk, command, "x.json")[2]
     assert bundle(desk, command, "none.json")[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("-o", "nowhere/live.json"), "there is no folder `nowhere`"),
+        (("-o", "live.json", "--sequence", str(10**23)), "is not in the range"),
+    ],
+)
+def test_a_bundle_that_has_no_place_is_not_built(desk: Path, arguments: tuple[str, ...], told: str) -> None:
+    code, _, said = bundle(desk, "build", PROFILE, *arguments, *TIME)
+    assert (code, told in said) == (2, True)
+    assert not (desk / "nowhere").exists()

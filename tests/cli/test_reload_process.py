@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,6 +21,7 @@ import pytest
 from engine.home import shipped_home
 from engine.journal.events import CandidateMoved, Decided, IntentReceived, Outcome, RulebookLoaded, RulebookRefused
 from engine.journal.reader import read, verify
+from engine.reload.status import Status, Unavailable, write_status
 from tests.cli.harness import sluice
 from tests.cli.test_process import PYTHON_CLI, ROOT, environment
 
@@ -122,10 +126,64 @@ def test_a_save_decides_in_a_running_session_and_a_broken_one_does_not(tmp_path:
     assert (ended.exit_code, "no session runs" in ended.output) == (1, True)
 
 
+@pytest.mark.parametrize(("gone", "code"), [("", 0), ("`/rules` is gone", 1)])
+def test_a_status_fails_while_no_rules_can_be_had(tmp_path: Path, gone: str, code: int) -> None:
+    trouble = Unavailable(what=gone, help="put it back", since_ms=5) if gone else None
+    found = Status(
+        profile="prod",
+        version="a",
+        sources="b",
+        origin="/rules",
+        generation=0,
+        since_ms=5,
+        process=os.getpid(),
+        unavailable=trouble,
+    )
+    write_status(tmp_path, found)
+    result = sluice("status", "--logs", str(tmp_path))
+    assert (result.exit_code, gone in result.output) == (code, True)
+    assert json.loads(sluice("status", "--json", "--logs", str(tmp_path)).output).get("unavailable") == (
+        {"what": gone, "help": "put it back", "since_ms": 5} if gone else None
+    )
+
+
 def test_nobody_is_asked_where_no_session_runs(tmp_path: Path) -> None:
     result = sluice("rollback", "--logs", str(tmp_path))
     assert result.exit_code != 0
     assert "no session that reloads runs" in result.output
+
+
+@pytest.mark.parametrize("named", ["", ",", "BTCUSDT,,ETHUSDT", " "])
+@pytest.mark.parametrize("command", [("promote",), ("run", "--generated"), ("paper", "--generated")])
+def test_symbols_that_name_none_somewhere_are_not_all_of_them(command: tuple[str, ...], named: str) -> None:
+    result = sluice(*command, "--symbols", named)
+    assert result.exit_code == 2
+    assert "names no symbol somewhere" in result.output
+
+
+@pytest.mark.parametrize("gate", ["none", "findings"])
+def test_a_gate_that_proves_nothing_is_said_at_the_start(gate: str, tmp_path: Path) -> None:
+    session = ("run", "-p", "testnet", "--generated", "--symbols", "BTCUSDT", "--limit-quotes", "200")
+    result = sluice(*session, "--logs", str(tmp_path), "--home", str(shipped_home()), "--reload", "--reload-gate", gate)
+    assert result.exit_code == 0, result.output
+    assert f"note: --reload-gate {gate} proves nothing: what breaks an invariant may decide" in result.stderr
+    told = " ".join(result.stdout.split())
+    assert f"reload from {shipped_home()}; gate {gate}: invariants are not proved" in told
+    assert logging.lastResort is not None
+    logged = logging.lastResort.format(logging.LogRecord("engine", logging.WARNING, "", 1, "it is gone", (), None))
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC it is gone", logged), "lines of a log have a time"
+
+
+def test_an_empty_version_is_none_to_go_back_to() -> None:
+    result = sluice("rollback", "")
+    assert (result.exit_code, "VERSION is empty." in result.output) == (2, True)
+
+
+@pytest.mark.parametrize("arguments", [(), ("",), ("prod", "--end"), ("--end", "--replace"), ("--replace",)])
+def test_a_candidate_is_named_or_ended(arguments: tuple[str, ...]) -> None:
+    result = sluice("shadow", *arguments)
+    assert result.exit_code == 2
+    assert "Name a candidate, or say --end alone." in result.output
 
 
 @pytest.mark.parametrize(
@@ -134,6 +192,7 @@ def test_nobody_is_asked_where_no_session_runs(tmp_path: Path) -> None:
         (("--rules-key", "public.pem"), "--rules-key goes with --rules alone"),
         (("--reload-gate", "none"), "--reload-gate goes with --reload or --rules"),
         (("--no-reload", "--rules", "file:x"), "exclude each other"),
+        (("--rules", ""), "--rules names no address"),
     ],
 )
 def test_options_that_would_be_passed_over_are_refused(arguments: tuple[str, ...], told: str) -> None:

@@ -10,6 +10,8 @@ import pytest
 
 from engine.journal.events import Outcome, SessionStarted
 from engine.journal.reader import read, verify
+from engine.reload.last_good import GoodRulebook, LastGood
+from engine.routing.evidence.rulebooks import Rulebooks
 from tests.cli.conftest import Played
 from tests.cli.harness import HOME, sluice
 from tests.routing.sessions.test_source import recording
@@ -246,3 +248,16 @@ def test_what_cannot_be_run(tmp_path: Path) -> None:
         assert says in " ".join(result.stderr.split()), arguments
         assert "Traceback" not in result.output
     assert not (tmp_path / "logs" / "journal").exists() or not list((tmp_path / "logs" / "journal").glob("*.jsonl"))
+
+
+def test_where_a_profile_is_away_what_ran_last_stands_in(tmp_path: Path) -> None:
+    home, logs = tmp_path / "home", tmp_path / "logs"
+    assert sluice("init", str(home)).exit_code == 0
+    arguments = (*SHORT, "--home", str(home), "--reload-gate", "findings", "--reload")
+    kept = Rulebooks(logs).load(home, "prod").rulebook
+    good = GoodRulebook(version=kept.version, sources=kept.sources_digest, at_ms=1)
+    (home / "profiles" / "prod.yaml").unlink()
+    never_ran = run(*arguments, logs=logs)
+    assert (never_ran.exit_code, "there is no profile `prod`" in never_ran.stderr) == (2, True)
+    LastGood(logs).remember("prod", good)
+    assert summary(*arguments, logs=logs)["rulebook"] == kept.version

@@ -26,7 +26,7 @@ PROMETHEUS_OWN = {"up"}
 """What Prometheus itself knows of whom it asks."""
 
 _FUNCTIONS = {
-    *("sum", "max", "min", "rate", "increase", "changes", "topk", "histogram_quantile", "vector"),
+    *("sum", "max", "min", "rate", "increase", "changes", "topk", "histogram_quantile"),
     *("by", "or", "and", "unless"),
 }
 
@@ -35,7 +35,8 @@ def happened(tmp_path: Path) -> Metrics:
     """Metrics of which each has a value: what has not happened yet is made to happen."""
     metrics = metrics_of(tmp_path, a_session())
     metrics.reloaded("accepted")
-    metrics.prove({"proven": 1})
+    assert metrics.live is not None
+    metrics.live.prove(metrics.live.book, [])
     metrics.answered("/v1/decide", "POST", 200, 0.001)
     for name in ("errors", "refused", "fallbacks", "swaps"):
         metrics._count[name].labels("x")
@@ -147,6 +148,22 @@ def test_a_label_value_that_is_waited_for_is_there_before_it_happens(tmp_path: P
             assert f"\n{name} 0.0" in text
 
 
+def test_nothing_is_made_up_while_nobody_answers() -> None:
+    """A constant that stands in for a figure is shown green for a server that is down."""
+    assert not [name for name, expression in expressions().items() if "vector(" in expression]
+
+
+def test_routes_are_counted_once_an_intent() -> None:
+    """A fallback is written as another route of the same intent, and would be one more taker."""
+    asked = [
+        selected
+        for expression in expressions().values()
+        for selected in re.findall(r"sluice_routes_total(\{[^}]*\})?", expression)
+    ]
+    assert len(asked) > 4
+    assert all('event="decision"' in selected for selected in asked)
+
+
 def test_an_alert_on_what_is_counted_looks_at_what_was_added() -> None:
     """A counter stands at what it has until a restart, and an alert on that would never end."""
     for name, expression in expressions().items():
@@ -163,15 +180,25 @@ def test_alerts_fire_when_they_are_to_and_not_before() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow  # not among what has to be there for the others
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool (Debian: prometheus) is not installed")
+def test_every_expression_of_the_dashboard_can_be_read_by_prometheus(tmp_path: Path) -> None:
+    rules = [{"record": f"a:b{number}", "expr": expression} for number, expression in enumerate(expressions().values())]
+    path = tmp_path / "rules.yaml"
+    path.write_text(yaml.safe_dump({"groups": [{"name": "all", "rules": rules}]}), encoding="utf-8")
+    done = subprocess.run(["promtool", "check", "rules", path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_every_label_value_that_is_asked_for_can_be() -> None:
     text = json.dumps(DASHBOARD) + json.dumps(ALERTS)
     for label, known in (
         ("state", {"open", "closed", "half_open", "proven", "refuted", "undecided"}),
-        ("route", {"maker", "taker", "none", "/v1/decide", "/readyz"}),
+        ("route", {"maker", "taker", "none", "/v1/decide", "/v1/health", "/readyz"}),
         ("event", {"decision"}),
         ("result", {"accepted", "refused", "unchanged"}),
         ("error", {"unclear", "unknown_outcome", "rate_limit", "busy", "clock", "events_lost"}),
     ):
-        asked = re.findall(rf'\b{label}(?:=~|!=|=)\\"([^"\\]*)\\"', text)
+        asked = re.findall(rf'\b{label}(?:=~|!~|!=|=)\\"([^"\\]*)\\"', text)
         assert asked, label
         assert {each for value in asked for each in value.split("|")} <= known

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import pairwise
 from typing import TypeVar
 
@@ -154,3 +154,19 @@ def test_other_tasks_run_while_a_feed_is_read() -> None:
 
     assert asyncio.run(run()) == 10_000
     assert turns > 3
+
+
+def test_who_rests_between_two_events_may_ask_what_time_it_is_and_never_reaches_the_next() -> None:
+    clock, rests = Clock(), []
+
+    async def rest(seconds: float, market_ms: Callable[[], int]) -> None:
+        times = []
+        for _ in range(3):
+            times.append(market_ms())
+            clock.now += seconds / 2
+        rests.append((round(seconds, 6), times))
+
+    events = [quote(5_000), quote(5_500), quote(5_500), quote(3_605_500)]
+    came = asyncio.run(listed(paced(events, 2.0, clock=clock.read, rest=rest)))
+    assert came == events
+    assert rests == [(0.25, [5_000, 5_250, 5_499]), (0.875, [5_500, 6_375, 7_250])]

@@ -22,6 +22,8 @@ class Serving:
     is_compressed: bool = False
     cut_off: bool = False
     is_endless: bool = False
+    is_silent: bool = False
+    """Whether it never answers, until its client goes away."""
     asked: list[str | None] = field(default_factory=list)
     """The If-None-Match of each request."""
     answered: list[int] = field(default_factory=list)
@@ -40,6 +42,10 @@ def rule_server(data: bytes = b"") -> Iterator[Serving]:
             serving.asked.append(wanted)
             status = 304 if serving.status == 200 and wanted == tag else serving.status
             serving.answered.append(status)
+            if serving.is_silent:
+                self.connection.recv(1)
+                self.close_connection = True
+                return
             if serving.is_endless:
                 self._go_on_for_ever()
                 return

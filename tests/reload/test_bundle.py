@@ -328,3 +328,16 @@ def test_without_any_time_nothing_is_built() -> None:
         origin_of(None, environment={})
     with pytest.raises(BundleError, match="no number of seconds"):
         origin_of(COMMIT, environment={"SOURCE_DATE_EPOCH": "now"})
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"<html>", "this is no bundle: JSON is malformed"),
+        (b"[1]", "this is no bundle: expected `object`, got `array`"),
+    ],
+)
+def test_what_is_no_bundle_says_why(data: bytes, told: str) -> None:
+    with pytest.raises(MalformedError) as refused:
+        parse(data)
+    assert refused.value.message.startswith(told)

@@ -34,6 +34,39 @@ def test_the_same_rules_change_no_decision(home: Path) -> None:
     assert dry_run(book, past) == DryRun(3, 0, {}, ())
 
 
+def test_what_the_rulebook_in_force_decides_otherwise_already_is_none_of_the_candidates_doing(home: Path) -> None:
+    old = load(PROFILE, home)
+    past = made(old, 5.0, 14.0, 18.0, 30.0)
+    assert {one.rulebook for one in past} == {old.version}
+    (home / VALUES).write_text(values(low_bps=20))
+    active = load(PROFILE, home)
+    (home / VALUES).write_text(values(low_bps=16))
+    candidate = load(PROFILE, home)
+    assert dry_run(candidate, past).changed == 1, "with what was decided then"
+    tried = dry_run(candidate, past, active)
+    assert (tried.decisions, tried.changed, tried.than) == (4, 1, active.version)
+    assert (tried.examples[0].was, tried.examples[0].would_be) == ("high", "low")
+    assert str(tried).startswith(f"1 of 4 past decisions would differ from {active.version}: ")
+    (home / VALUES).write_text(values(low_bps=20) + "\n")
+    assert dry_run(load(PROFILE, home), past, active).changed == 0
+
+
+def test_what_the_rulebook_in_force_decided_stands_in_the_record(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    active = load(PROFILE, home)
+    past = made(active, 5.0, 14.0)
+    (home / VALUES).write_text(values(low_bps=20))
+    candidate = load(PROFILE, home)
+    monkeypatch.setattr(active, "decide", lambda *_: pytest.fail("it need not be decided again"))
+    assert dry_run(candidate, past, active).changed == 1
+
+
+def test_what_the_rulebook_in_force_cannot_decide_is_left_out(home: Path) -> None:
+    active = load(PROFILE, home)
+    past = [PastDecision("d", "gone", facts(), {"x": 1.0}), *made(active, 5.0)]
+    tried = dry_run(active, past, active)
+    assert (tried.decisions, tried.changed, tried.refused) == (1, 0, 0)
+
+
 def test_every_name_that_differs_is_counted(home: Path) -> None:
     past = made(load(PROFILE, home), 5.0, 14.0, 18.0, 30.0)
     (home / VALUES).write_text(values(low_bps=20))

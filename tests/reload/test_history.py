@@ -184,23 +184,74 @@ RAN = [entry(1, "aa11", "start"), entry(2, "aa22"), entry(3, "bb33"), entry(4, "
 
 
 def test_a_rollback_goes_to_the_version_before() -> None:
-    assert rollback_to(RAN).version == "aa22"
+    assert rollback_to(RAN, "bb33").version == "aa22"
 
 
 def test_a_comment_is_no_version_to_go_back_from() -> None:
-    assert rollback_to([*RAN, entry(5, "bb33")]).version == "aa22"
+    assert rollback_to([*RAN, entry(5, "bb33")], "bb33").version == "aa22"
 
 
 def test_a_version_may_be_named_by_its_beginning() -> None:
-    assert rollback_to(RAN, "aa1").version == "aa11"
-    assert rollback_to(RAN, " BB33 ").version == "bb33"
+    assert rollback_to(RAN, "bb33", "aa1").version == "aa11"
+    assert rollback_to(RAN, "bb33", " BB33 ").version == "bb33"
+
+
+def test_a_rollback_goes_back_from_what_decides_also_where_no_line_says_so() -> None:
+    assert rollback_to(RAN[:1], "aa22").version == "aa11"
+
+
+BACK = [entry(1, "aa11", "start"), entry(2, "bb22"), entry(3, "cc33"), entry(4, "bb22", "rollback")]
+
+
+def test_a_rollback_after_a_rollback_goes_further_back_and_never_to_what_was_just_left() -> None:
+    assert rollback_to(BACK, "bb22").version == "aa11"
+    with pytest.raises(ReloadError, match="nothing that may decide came before aa11") as refused:
+        rollback_to([*BACK, entry(5, "aa11", "rollback")], "aa11")
+    assert "name another version" in refused.value.help
+    assert rollback_to(BACK, "bb22", "cc").version == "cc33", "by its name"
+    assert rollback_to([*BACK, entry(5, "dd44")], "dd44").version == "cc33", "in the order in which they first came"
+
+
+def test_the_latest_files_of_a_version_are_gone_back_to() -> None:
+    again = msgspec.structs.replace(entry(4, "aa22", "reload"), sources="later")
+    assert rollback_to([*RAN, again], "bb33").sources == "later"
+
+
+def test_what_is_passed_over_is_said_where_nothing_else_is_left() -> None:
+    assert rollback_to(RAN, "bb33", passed_over=["aa22"]).version == "aa11"
+    with pytest.raises(ReloadError, match="but aa22, aa11, where an invariant fails"):
+        rollback_to(RAN, "bb33", passed_over=["aa22", "aa11"])
+    assert rollback_to(RAN, "bb33", "aa22", passed_over=["aa22"]).version == "aa22", "who names it is told by the gate"
+
+
+def test_a_rollout_is_nothing_to_go_back_to() -> None:
+    assert rollback_to([RAN[0], entry(2, "dd", "rollout"), RAN[2]], "bb33").version == "aa11"
+
+
+def unproved(at_ms: int, version: str) -> Entry:
+    return msgspec.structs.replace(entry(at_ms, version), unproved=True)
+
+
+def test_what_decided_before_its_proofs_is_gone_back_to_once_they_have_passed() -> None:
+    taken_back = [*RAN[:1], unproved(2, "cc44"), entry(3, "aa11", "return"), entry(4, "bb33")]
+    assert rollback_to(taken_back, "bb33").version == "aa11"
+    with pytest.raises(ReloadError, match="before its proofs"):
+        rollback_to(taken_back, "bb33", "cc44")
+    proved = [*RAN[:1], unproved(2, "cc44"), entry(3, "cc44", "proved"), entry(4, "bb33")]
+    assert rollback_to(proved, "bb33").version == rollback_to(proved, "bb33", "cc").version == "cc44"
+
+
+def test_that_proofs_have_passed_is_no_time_of_its_own(history: History) -> None:
+    for one in (entry(1, "aa", "start"), unproved(5, "bb"), entry(6, "bb", "proved"), entry(9, "bb", "stop")):
+        history.add(one)
+    assert [(span.entry.version, span.until_ms) for span in history.spans()] == [("aa", 5), ("bb", 9)]
 
 
 @pytest.mark.parametrize(
     ("entries", "wanted", "told"),
     [
         ([], None, "no rulebook ran here yet"),
-        (RAN[:1], None, "only aa11 ran here"),
+        (RAN[:1], None, "nothing that may decide came before aa11"),
         (RAN, "aa", "2 rulebooks begin with `aa`"),
         (RAN, "cc", "no rulebook `cc` ran here"),
         (RAN, " ", "no rulebook"),
@@ -208,4 +259,4 @@ def test_a_version_may_be_named_by_its_beginning() -> None:
 )
 def test_a_rollback_that_cannot_be_says_why(entries: list[Entry], wanted: str | None, told: str) -> None:
     with pytest.raises(ReloadError, match=told):
-        rollback_to(entries, wanted)
+        rollback_to(entries, "aa11", wanted)

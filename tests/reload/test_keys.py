@@ -88,6 +88,12 @@ def test_what_is_no_public_key_is_refused(tmp_path: Path, text: bytes) -> None:
         public_keys([tmp_path / "key"], {})
 
 
+@pytest.mark.parametrize("held", ["", " \n"])
+def test_an_empty_variable_of_public_keys_is_not_no_keys(held: str) -> None:
+    with pytest.raises(KeyFormatError, match=f"{PUBLIC_KEY} holds no public"):
+        public_keys([], {PUBLIC_KEY: held})
+
+
 def test_an_empty_file_of_public_keys_is_not_no_keys(tmp_path: Path) -> None:
     """Or a file that was emptied would switch signatures off."""
     (tmp_path / "key").write_bytes(b"")

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from engine.language.findings import Finding, Severity, Span
+from engine.language.load import Files
+from engine.language.rulebook import Rulebook
 from engine.reload.errors import ReloadError
 from engine.reload.last_good import ColdStartError, GoodRulebook, Highest, LastGood, StartedOn, cold_start, standing_in
-from engine.reload.pipeline import Accepted, Pipeline
+from engine.reload.pipeline import Accepted, Pipeline, ProofAnswer
 from engine.reload.read import read_home
 from engine.routing.evidence.rulebooks import Rulebooks
 from tests.reload.homes import PROFILE, VALUES, make_home, values
@@ -28,7 +30,8 @@ def logs(tmp_path: Path) -> Path:
 
 def start(home: Path, logs: Path, pipeline: Pipeline | None = None) -> StartedOn:
     store = Rulebooks(logs)
-    return cold_start(read_home(home).files, pipeline or Pipeline(PROFILE, keep=store.keep), LastGood(logs), store)
+    looks = pipeline or Pipeline(PROFILE, keep=store.keep)
+    return cold_start(read_home(home).files, lambda _: looks, LastGood(logs), store)
 
 
 def remember(started: StartedOn, logs: Path) -> None:
@@ -124,6 +127,50 @@ def test_a_last_good_rulebook_that_cannot_run_the_session_is_not_taken(home: Pat
     unfit = Finding("x.y", Severity.ERROR, Span("policies/routing.yaml", 1, 1, 1, 2), "no `working`", "")
     with pytest.raises(ColdStartError, match="no `working`"):
         start(home, logs, Pipeline(PROFILE, fit=lambda _: [unfit]))
+
+
+def test_what_fails_an_invariant_does_not_stand_in_for_itself(home: Path, logs: Path) -> None:
+    remember(start(home, logs), logs)  # as under a gate that asks for no proofs
+    keep = Rulebooks(logs).keep
+    with pytest.raises(ColdStartError, match=r"the last good one .* is refused as well"):
+        start(home, logs, Pipeline(PROFILE, prove=lambda _: ProofAnswer(1, fails=1), keep=keep))
+    unknown = start(home, logs, Pipeline(PROFILE, prove=lambda _: ProofAnswer(1, unknown=1), keep=keep))
+    assert unknown.last_good is not None, "what nobody knows today may have been proved when it ran"
+
+
+def test_what_fails_an_invariant_does_not_stand_in_for_files_that_are_broken_otherwise(home: Path, logs: Path) -> None:
+    first = start(home, logs, Pipeline(PROFILE, gate="none", keep=Rulebooks(logs).keep))
+    remember(first, logs)
+    (home / VALUES).write_text("profile: live\n")
+    asked: list[str] = []
+
+    def prove(rulebook: Rulebook) -> ProofAnswer:
+        asked.append(rulebook.version)
+        return ProofAnswer(1, fails=1)
+
+    with pytest.raises(ColdStartError, match=r"is refused as well: 1 of 2 invariants fail"):
+        start(home, logs, Pipeline(PROFILE, prove=prove))
+    assert asked == [first.book.version]
+    assert start(home, logs, Pipeline(PROFILE, gate="none")).book.version == first.book.version, "that gate lets it"
+
+
+def test_who_does_not_vouch_for_the_last_good_rulebook_is_told(home: Path, logs: Path) -> None:
+    remember(start(home, logs), logs)
+    files, store, seen = read_home(home).files, Rulebooks(logs), list[str]()
+
+    def refuse(good: GoodRulebook) -> None:
+        seen.append(good.version)
+        raise ReloadError("nobody signed it", "sign it")
+
+    def begin(gone: bool) -> StartedOn:
+        held = Files({}, files.findings) if gone else files
+        return cold_start(held, lambda _: Pipeline(PROFILE), LastGood(logs), store, vouch=refuse)
+
+    assert begin(gone=False).accepted is not None
+    assert not seen, "nothing stands in for anything"
+    with pytest.raises(ColdStartError, match="nobody signed it") as refused:
+        begin(gone=True)
+    assert (refused.value.help, len(seen)) == ("sign it", 1)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"v": 2, "profiles": {}}', b'{"v": 1, "profiles": 7}', b"\xff\xfe"])

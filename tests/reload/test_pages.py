@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import os
 
 import pytest
+from msgspec.structs import replace
 from rich.console import Console
 
 from engine.reload.history import Entry, How, Span
 from engine.reload.pages import print_history, print_status
-from engine.reload.status import Attempt, CandidateStatus, Noted, Status
+from engine.reload.status import Attempt, CandidateStatus, Noted, Status, Unavailable
 
 NOW_MS = 1_723_116_000_000  # 2024-08-08 11:20:00 UTC
 FINDING = Noted(
@@ -90,6 +92,76 @@ def test_a_status_says_what_decides_and_what_is_wrong(console: Console) -> None:
     assert printed(console) == STATUS_80
 
 
+FAILING = Unavailable(
+    what="`https://rules.example/testnet.json` answers 500",
+    help="what runs goes on; it is asked again later",
+    since_ms=NOW_MS - 700_000,
+    times=9,
+    next_ms=NOW_MS + 130_000,
+)
+
+
+@pytest.mark.parametrize("console", [80], indirect=True)
+def test_an_address_that_fails_says_since_when_how_often_and_when_it_is_asked_again(console: Console) -> None:
+    print_status(console, replace(STATUS, unavailable=FAILING), NOW_MS)
+    assert """
+WARNING      `https://rules.example/testnet.json` answers 500
+             9 times in a row, since 2024-08-08 11:08:20 UTC (12 min ago); asked
+             again in 130 s
+             what runs goes on; it is asked again later
+""" in printed(console)
+
+
+@pytest.mark.parametrize("console", [80], indirect=True)
+def test_after_a_rollback_it_is_said_that_the_files_hold_another_version(console: Console) -> None:
+    rolled_back = replace(
+        STATUS,
+        origin="/desk/rules",
+        came_from="git:offsets:testnet",
+        offered="77ac0ffee77ac0ff",
+        attempt=Attempt(at_ms=NOW_MS, verdict="unchanged", line="it is what decided already"),
+        sequence=None,
+        confirmed_ms=None,
+    )
+    print_status(console, rolled_back, NOW_MS)
+    assert """
+from         git:offsets:testnet
+files        /desk/rules: another version, 77ac0ffee77ac0ff; the next change or
+             start goes by them
+""" in printed(console)
+
+
+@pytest.mark.parametrize("console", [160], indirect=True)
+def test_where_the_files_hold_what_decides_only_its_origin_is_said(console: Console) -> None:
+    print_status(console, replace(STATUS, offered=STATUS.version), NOW_MS)
+    assert "another version" not in printed(console)
+    assert "address" not in printed(console)
+
+
+@pytest.mark.parametrize(("gate", "told"), [("proofs", "gate         proofs\n"), ("none", "are not proved, and new")])
+@pytest.mark.parametrize("console", [80], indirect=True)
+def test_the_gate_is_said_with_what_it_leaves_unproved(console: Console, gate: str, told: str) -> None:
+    print_status(console, replace(STATUS, gate=gate), NOW_MS)
+    assert told in printed(console)
+
+
+@pytest.mark.parametrize("console", [80], indirect=True)
+def test_findings_that_are_not_listed_are_counted(console: Console) -> None:
+    assert STATUS.attempt is not None
+    print_status(console, replace(STATUS, attempt=replace(STATUS.attempt, more_findings=146)), NOW_MS)
+    assert "             … and 146 more: `sluice check` lists them\n" in printed(console)
+
+
+@pytest.mark.parametrize("console", [160], indirect=True)
+def test_a_candidate_that_was_taken_back_says_when_and_by_which_limit(console: Console) -> None:
+    reason = "guards.costs_too_much (rollout_cost_bps 12.3 > max_cost_bps 10) at rules/guards.yaml:19"
+    candidate = CandidateStatus(
+        state="returned", profile="testnet", version="6372c847890d3173", reason=reason, since_ms=NOW_MS - 240_000
+    )
+    print_status(console, replace(STATUS, candidate=candidate), NOW_MS)
+    assert f"testnet 6372c847890d3173 was taken back (4 min ago): {reason}\n" in printed(console)
+
+
 @pytest.mark.parametrize("console", [160], indirect=True)
 def test_on_a_wide_screen_each_thing_is_one_line(console: Console) -> None:
     print_status(console, STATUS, NOW_MS)
@@ -129,7 +201,27 @@ def test_a_history_has_two_lines_for_each_rulebook(console: Console) -> None:
     ]
 
 
+@pytest.mark.parametrize("console", [160], indirect=True)
+def test_a_rollout_is_a_line_of_the_history_with_how_it_ended(console: Console) -> None:
+    rollout = span(70, "c7", "rollout", "a candidate decides for BTCUSDT", 7, 90)
+    rollout = dataclasses.replace(rollout, ended="taken back: guards.falls_back")
+    print_history(console, [*SPANS, rollout], None)
+    assert printed(console).splitlines()[-4:] == [
+        "2024-08-08 11:21:06 to now                  testnet d1d1d1d1d1d1d1d1  rollback",
+        "    quality.broken_slippage_bps 45 bps → 41 bps, by Ada; 176 decisions",
+        "2024-08-08 11:21:10 to 2024-08-08 11:21:30  testnet c7c7c7c7c7c7c7c7  rollout",
+        "    a candidate decides for BTCUSDT, by Ada; 7 decisions; taken back: guards.falls_back",
+    ]
+
+
 @pytest.mark.parametrize("console", [80], indirect=True)
 def test_where_nothing_ran_that_is_said(console: Console) -> None:
     print_history(console, [], "prod")
     assert printed(console) == "no rulebook of prod ran here yet\n"
+
+
+@pytest.mark.parametrize("console", [80], indirect=True)
+def test_a_time_that_no_calendar_has_is_a_number(console: Console) -> None:
+    print_status(console, replace(STATUS, since_ms=10**18), NOW_MS)
+    print_history(console, [span(10**15, "b0", "start", "", None, None)], None)
+    assert str(10**18) in printed(console)

@@ -12,6 +12,7 @@ from engine.language.findings import Finding, Severity, Span
 from engine.language.load import Workspace, read_files
 from engine.language.rulebook import Rulebook
 from engine.reload.dry_run import PastDecision
+from engine.reload.errors import ReloadError
 from engine.reload.pipeline import Accepted, Gate, Pipeline, ProofAnswer, Refused, Unchanged, Verdict
 from engine.reload.proving import prover
 from tests.reload.homes import FILES, PROFILE, VALUES, facts, make_home, values
@@ -57,8 +58,8 @@ def test_what_is_fine_is_accepted_with_the_time_of_every_stage(home: Path, activ
     verdict = consider(home, active)
     assert isinstance(verdict, Accepted)
     assert verdict.book.decide("routing", facts(14.0)).tier == "high"
-    assert list(verdict.timings_ms) == ["load", "check", "compile", "fit", "proofs", "dry_run", "keep"]
-    assert verdict.line == f"live {verdict.book.version}; no past decisions to try"
+    assert list(verdict.timings_ms) == ["load", "check", "compile", "fit", "dry_run", "keep"], "there is no prover"
+    assert verdict.line == f"live {verdict.book.version}; not proved; no past decisions to try"
 
 
 def test_the_same_files_are_unchanged(home: Path, active: Book) -> None:
@@ -156,6 +157,35 @@ def test_a_book_that_the_session_cannot_run_is_refused(home: Path, active: Book)
     assert (verdict.stage, verdict.findings) == ("fit", (BROKEN,))
 
 
+def test_what_was_decided_under_an_older_rulebook_is_no_difference_of_this_change(home: Path, active: Book) -> None:
+    past = [PastDecision("d", "routing", facts(14.0), {"tier": "high", "offset_bps": 2.0}, "of an older one")]
+    assert active.decide("routing", facts(14.0)).tier == "low"
+    (home / VALUES).write_text(values(base_bps=3))
+    verdict = consider(home, active, Pipeline(PROFILE, past=lambda: past))
+    assert isinstance(verdict, Accepted)
+    assert verdict.dry_run is not None
+    assert (verdict.dry_run.by_name, verdict.dry_run.than) == ({"routing.offset_bps": 1}, active.version)
+    started = consider(home, None, Pipeline(PROFILE, past=lambda: past))
+    assert isinstance(started, Accepted)
+    assert started.dry_run is not None
+    assert set(started.dry_run.by_name) == {"routing.tier", "routing.offset_bps"}, "nothing is in force at a start"
+
+
+def test_what_was_taken_before_is_no_change_though_something_else_is_in_force(home: Path, active: Book) -> None:
+    (home / VALUES).write_text(values(20))
+    taken = consider(home, active)
+    assert isinstance(taken, Accepted)
+    identity = (taken.book.version, taken.book.rulebook.sources_digest)
+    again = consider(home, active, Pipeline(PROFILE, taken=identity))
+    assert isinstance(again, Unchanged)
+    assert (again.version, again.decides) == (taken.book.version, False)
+    again = consider(home, taken.book, Pipeline(PROFILE, taken=identity))
+    assert isinstance(again, Unchanged)
+    assert again.decides
+    (home / VALUES).write_text(values(20) + "# another text\n")
+    assert isinstance(consider(home, active, Pipeline(PROFILE, taken=identity)), Accepted)
+
+
 def test_the_dry_run_says_what_would_differ_and_blocks_nothing(home: Path, active: Book) -> None:
     past = [PastDecision("d", "routing", facts(14.0), {"tier": "low", "offset_bps": 3.0})]
     (home / VALUES).write_text(values(20))
@@ -191,6 +221,20 @@ def test_a_stage_that_breaks_down_is_a_refusal(
     assert verdict.stage == stage
     assert [finding.code for finding in verdict.findings] == ["reload.stage_failed"]
     assert "the disk is full" in verdict.line
+
+
+@pytest.mark.parametrize(("error", "is_whole"), [(ReloadError("no room"), False), (OSError("what is this"), True)])
+def test_what_says_itself_what_is_wrong_is_logged_without_its_whole_story(
+    home: Path, active: Book, caplog: pytest.LogCaptureFixture, error: Exception, *, is_whole: bool
+) -> None:
+    def keep(*_: object) -> None:
+        raise error
+
+    (home / VALUES).write_text(values(20))
+    consider(home, active, Pipeline(PROFILE, keep=keep))
+    (record,) = caplog.records
+    assert str(error) in record.getMessage()
+    assert bool(record.exc_info) == is_whole
 
 
 def test_at_a_start_everything_is_new(home: Path) -> None:

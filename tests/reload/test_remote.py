@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
+from urllib.parse import urlsplit
 
 import pytest
 
 from engine.language.load import read_files
+from engine.reload import remote as remote_module
 from engine.reload.bundle import MOST_BUNDLE_BYTES, Origin, build
 from engine.reload.errors import (
     MalformedError,
@@ -24,7 +27,19 @@ from engine.reload.errors import (
 )
 from engine.reload.last_good import Highest, LastGood
 from engine.reload.pipeline import Accepted, Pipeline
-from engine.reload.remote import Arrived, Failed, Polled, Remote, Same, Schedule, without_password
+from engine.reload.remote import (
+    Arrived,
+    BusyError,
+    Failed,
+    Failing,
+    Fetched,
+    HttpFetch,
+    Polled,
+    Remote,
+    Same,
+    Schedule,
+    without_password,
+)
 from tests.reload.homes import PROFILE, VALUES, facts, make_home, values
 from tests.reload.rule_server import Serving, rule_server
 from tests.reload.signing import KEY, OTHER
@@ -285,9 +300,44 @@ def test_an_address_that_nobody_knows_is_said(tmp_path: Path, address: str) -> N
         Remote(address, PROFILE, LastGood(tmp_path), keys=[KEY.public_key()])
 
 
-def test_without_encryption_a_public_key_is_needed(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "address",
+    ["http://rules.example/x.json", "HTTP://rules.example/x.json", "ftp://rules.example/x", "simplecache::http://x/y"],
+)
+def test_without_encryption_a_public_key_is_needed(tmp_path: Path, address: str) -> None:
     with pytest.raises(ReloadError, match="not encrypted"):
-        Remote("http://rules.example/x.json", PROFILE, LastGood(tmp_path))
+        Remote(address, PROFILE, LastGood(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("ways", "is_taken"),
+    [(["https"], True), (["https", "https"], True), (["https", "http"], False), (["https", "http", "https"], False)],
+)
+def test_what_came_by_an_unencrypted_way_is_not_taken(
+    monkeypatch: pytest.MonkeyPatch, ways: list[str], *, is_taken: bool
+) -> None:
+    class Blocks:
+        async def iter_chunked(self, _: int) -> AsyncIterator[bytes]:
+            yield b"{}"
+
+    class Answers:
+        """A session of aiohttp, as far as a fetch sees it, whose redirects went these ways."""
+
+        def get(self, *_: object, **__: object) -> contextlib.AbstractAsyncContextManager[object]:
+            *history, last = [SimpleNamespace(url=urlsplit(f"{way}://rules.example/x")) for way in ways]
+            last.__dict__.update(history=history, status=200, headers={}, content=Blocks())
+            return contextlib.nullcontext(last)
+
+    async def session(_: HttpFetch) -> Answers:
+        return Answers()
+
+    monkeypatch.setattr(HttpFetch, "_session", session)
+    fetch = HttpFetch("https://rules.example/x")
+    if is_taken:
+        assert asyncio.run(fetch(None)) == Fetched(b"{}", None)
+        return
+    with pytest.raises(UnreadableBundleError, match="not encrypted"):
+        asyncio.run(fetch(None))
 
 
 def test_a_password_is_never_shown(tmp_path: Path) -> None:
@@ -300,6 +350,22 @@ def test_a_password_is_never_shown(tmp_path: Path) -> None:
 
     polling(address, tmp_path, script)
     assert without_password("http://[bad") == "an address that is none"
+    assert without_password("simplecache::https://desk:hunter2@x/y") == "simplecache::https://x/y"
+
+
+@pytest.mark.parametrize(
+    "leads_to", ["/prod.json?token=hunter%2F2", "gopher://desk:hunter2@x/?token=hunter2", "http://[bad?token=hunter2"]
+)
+def test_a_token_in_the_text_of_an_error_is_not_shown(server: Serving, tmp_path: Path, leads_to: str) -> None:
+    server.status = 302
+    server.headers["Location"] = leads_to
+
+    async def script(remote: Remote) -> None:
+        failed = await remote.poll()
+        assert isinstance(failed, Failed)
+        assert "hunter" not in str(failed.error)
+
+    polling(f"{server.address}?token=hunter%2F2", tmp_path, script)
 
 
 # Patience ---------------------------------------------------------------------------------------------------------
@@ -317,6 +383,61 @@ def test_a_server_that_asks_for_time_gets_it() -> None:
     schedule, rng = Schedule(), Random(1)
     assert schedule.wait_s(1, rng, retry_after_s=120) == 120
     assert schedule.wait_s(1, rng, retry_after_s=10**9) == 3600
+
+
+@pytest.mark.parametrize(
+    ("told", "rests"),
+    [("7", True), ("Fri, 31 Dec 9999 23:59:59 GMT", True), ("soon", False), ("Fri, 31 Dec 9999", False)],
+)
+def test_a_server_says_for_how_long_or_until_when(server: Serving, tmp_path: Path, told: str, *, rests: bool) -> None:
+    server.status = 503
+    server.headers["Retry-After"] = told
+
+    async def script(remote: Remote) -> None:
+        failed = await remote.poll()
+        assert isinstance(failed, Failed)
+        assert isinstance(failed.error, BusyError) == rests
+        if isinstance(failed.error, BusyError):
+            assert failed.error.retry_after_s >= 7
+
+    polling(server.address, tmp_path, script)
+
+
+def test_a_bundle_that_came_ends_the_patience_with_failures(server: Serving, tmp_path: Path) -> None:
+    async def script(remote: Remote) -> None:
+        server.status = 503
+        for failures in (1, 2):
+            failed = await remote.poll()
+            assert isinstance(failed, Failed)
+            assert failed.failures == failures
+        server.status = 200
+        take(remote, await remote.poll())
+        server.status = 503
+        failed = await remote.poll()
+        assert isinstance(failed, Failed)
+        assert failed.failures == 1
+
+    polling(server.address, tmp_path / "logs", script)
+
+
+def test_a_server_that_was_asked_before_the_polls_is_not_asked_again_at_once(server: Serving, tmp_path: Path) -> None:
+    server.status = 503
+    server.headers["Retry-After"] = "77"
+    waits: list[float] = []
+
+    async def sleep(wait_s: float) -> None:
+        waits.append(wait_s)
+        raise EOFError
+
+    async def run() -> None:
+        remote = Remote(server.address, PROFILE, LastGood(tmp_path), keys=[KEY.public_key()], sleep=sleep)
+        assert isinstance(await remote.poll(), Failed)
+        with pytest.raises(EOFError):
+            await anext(aiter(remote.polls()))
+        await remote.aclose()
+
+    asyncio.run(run())
+    assert (waits, len(server.asked)) == ([77], 1)
 
 
 def test_polls_go_on_and_tell_what_is_new(server: Serving, home: Path, tmp_path: Path) -> None:
@@ -349,10 +470,105 @@ def test_polls_go_on_and_tell_what_is_new(server: Serving, home: Path, tmp_path:
         return told
 
     told = asyncio.run(run())
-    assert [type(polled) for polled in told] == [Arrived, Failed, Failed, Arrived]
+    assert [type(polled) for polled in told] == [Arrived, Failed, Failed, Same, Arrived]
     assert [polled.failures for polled in told if isinstance(polled, Failed)] == [1, 2]
     assert len(waits) == 6
     assert 27 <= waits[0] <= 33
     assert 0.5 <= waits[2] <= 1
     assert waits[3] == 77
     assert 27 <= waits[4] <= 33
+
+
+def test_what_an_address_fails_by_is_known_until_it_answers_again(server: Serving, tmp_path: Path) -> None:
+    now_ms, seen = [1_000], list[Failing | None]()
+    script: list[Callable[[], object]] = [
+        lambda: setattr(server, "status", 500),
+        lambda: server.headers.update({"Retry-After": "77"}),
+        lambda: setattr(server, "status", 200),
+        lambda: None,
+    ]
+
+    async def sleep(_: float) -> None:
+        seen.append(remotes[0].failing)
+        if not script:
+            raise EOFError
+        script.pop(0)()
+        now_ms[0] += 1_000
+
+    remotes: list[Remote] = []
+
+    async def run() -> None:
+        given = {"keys": [KEY.public_key()], "now_ms": lambda: now_ms[0], "sleep": sleep}
+        remote = Remote(server.address, PROFILE, LastGood(tmp_path), **given)  # type: ignore[arg-type]
+        remotes.append(remote)
+        with contextlib.suppress(EOFError):
+            async for polled in remote.polls():
+                if isinstance(polled, Arrived):
+                    remote.taken(polled, accepted=True)
+        await remote.aclose()
+
+    asyncio.run(run())
+    assert [failing and (failing.since_ms, failing.times) for failing in seen] == [
+        *(None, (2_000, 1), (2_000, 2), None, None)
+    ]
+    first, second = (failing for failing in seen if failing is not None)
+    assert first.next_ms is not None
+    assert 2_500 <= first.next_ms <= 3_000
+    assert second.next_ms == 3_000 + 77_000
+    assert "answers 500" in first.error.message
+    assert remotes[0].results == {"new": 1, "failed": 2, "same": 2}
+
+
+@pytest.mark.parametrize(
+    ("location", "told"),
+    [
+        ("file:///etc/passwd", "gives nothing: it leads to file:///etc/passwd, which is no address of http: or https:"),
+        ("/prod.json", "gives nothing: it leads from one address to the next without an end"),
+    ],
+)
+def test_an_address_that_leads_nowhere_says_so(server: Serving, tmp_path: Path, location: str, told: str) -> None:
+    server.status = 302
+    server.headers["Location"] = location
+
+    async def script(remote: Remote) -> None:
+        polled = await remote.poll()
+        assert isinstance(polled, Failed)
+        assert polled.error.message.endswith(told)
+
+    polling(server.address, tmp_path, script)
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:1/x", "https://127.0.0.1:1/x"])
+@pytest.mark.usefixtures("server")
+def test_an_address_where_nobody_is_says_so(tmp_path: Path, address: str) -> None:
+    async def script(remote: Remote) -> None:
+        polled = await remote.poll()
+        assert isinstance(polled, Failed)
+        assert polled.error.message.endswith("gives nothing: no connection to 127.0.0.1:1: connection refused")
+
+    polling(address, tmp_path, script)
+
+
+def test_an_address_that_takes_too_long_says_so(
+    server: Serving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_module, "_TIMEOUT_S", 0.05)
+    server.is_silent = True
+
+    async def script(remote: Remote) -> None:
+        polled = await remote.poll()
+        assert isinstance(polled, Failed)
+        assert polled.error.message.endswith("gives nothing: no whole answer within 0.05 s")
+
+    polling(server.address, tmp_path, script)
+
+
+def test_an_answer_that_ends_too_early_says_so(server: Serving, tmp_path: Path) -> None:
+    server.cut_off = True
+
+    async def script(remote: Remote) -> None:
+        polled = await remote.poll()
+        assert isinstance(polled, Failed)
+        assert polled.error.message.endswith("gives nothing: its answer ends too early, or is not packed as it says")
+
+    polling(server.address, tmp_path, script)

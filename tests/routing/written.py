@@ -18,6 +18,7 @@ from engine.journal.events import (
     Event,
     Heard,
     IntentReceived,
+    MarkedOut,
     OrderError,
     OrderPlanned,
     Outcome,
@@ -342,6 +343,20 @@ def ended_taker(
         "ack_ms": [],
     }
     return ended(journal, intent_id, ts_ms=ts_ms, **{**made, **changes})
+
+
+def marked_out(intent_id: str, *, ts_ms: int = NOW_MS + 305_000, is_maker: bool = True) -> MarkedOut:
+    """How the mid stood against a fill of an intent, five minutes later."""
+    return MarkedOut(
+        ts_ms=ts_ms,
+        intent_id=intent_id,
+        symbol=BTC,
+        trade_id="t-1",
+        horizon_s=300.0,
+        is_maker=is_maker,
+        notional_usd=50.0,
+        markout_bps=0.1,
+    )
 
 
 def snapshot(health: Health, journal: Written, now_ms: int = NOW_MS) -> Snapshot:

@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from engine.analysis.explain import explain, explanation_json
+from engine.book import Book
 from engine.home import shipped_home
-from engine.journal.events import Decided
+from engine.journal.events import DUPLICATE_ID, Decided, IntentReceived, IntentRefused
 from engine.routing.evidence.rulebooks import Rulebooks
 from engine.routing.sessions.inbox import Inbox
 from engine.web.limits import Limits
+from engine.web.replies import RulebookReply
 from engine.web.server import Web
 from tests.routing.written import BTC, NOW_MS, intent_facts, shipped, sound
 from tests.web.world import BEARER, Client, Clock, ListedSource, a_session, a_web, asking, problem, write
@@ -81,6 +84,11 @@ def test_what_is_wrong_with_a_content_is_said(client: Client, content: bytes, st
     assert (answer.status_code, problem(answer)) == (status, name), answer.text
 
 
+def test_what_is_no_json_is_called_so(client: Client) -> None:
+    answer = client.post("/v1/decide", content=b"{x", headers={"Content-Type": "application/json"})
+    assert answer.json()["detail"].startswith("the content is no JSON: JSON is malformed: ")
+
+
 def test_anything_but_json_is_refused_before_it_is_read(client: Client) -> None:
     for headers in (
         {"Content-Type": "text/plain"},
@@ -138,6 +146,38 @@ def test_health_is_the_last_snapshot_whole_with_its_age(client: Client, web: Web
     assert web.live.session is not None
 
 
+def test_health_says_where_it_is_of_before(tmp_path: Path) -> None:
+    """The ages in it are by the last event that was read, so they stay small for ever where nothing can be."""
+    source = ListedSource(a_session())
+    with asking(a_web(tmp_path, source=source)) as client:
+        held = client.get("/v1/health").json()
+        assert (held["failure"], held["unread_bytes"]) == (None, 0)
+        source.failure = "permission denied"
+        source.events.extend(a_session()[:3])
+        held = client.get("/v1/health").json()
+        assert (held["failure"], held["unread_bytes"]) == ("permission denied", 30)
+
+
+def test_a_rulebook_is_not_told_with_what_is_known_of_the_one_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To show one takes a fifth of a second, in which another may be put in force."""
+    from engine.web import api
+
+    web, show = a_web(tmp_path, a_session()), api._shown
+
+    def shown(book: Book, loaded_ts: float) -> RulebookReply:
+        reply = show(book, loaded_ts)
+        web.live.use(shipped("testnet"))
+        web.live.prove(web.live.book, [])
+        return reply
+
+    monkeypatch.setattr(api, "_shown", shown)
+    with asking(web) as client:
+        held = client.get("/v1/rulebook").json()
+    assert (held["profile"], held["session"]["same_rulebook"], held["proofs"]) == ("prod", True, None)
+
+
 def test_health_without_a_snapshot_is_not_ready(tmp_path: Path) -> None:
     with asking(a_web(tmp_path)) as client:
         answer = client.get("/v1/health")
@@ -177,6 +217,14 @@ def test_a_decision_that_nobody_made_or_can_make_again_is_a_problem(tmp_path: Pa
         lost = client.get(f"/v1/decisions/{decision_id}")  # its rulebook was not kept
         assert (lost.status_code, problem(lost)) == (422, "refused")
         assert "was not kept" in lost.json()["detail"]
+
+
+def test_searches_of_pages_and_of_the_api_are_bounded_together(tmp_path: Path) -> None:
+    web = a_web(tmp_path, limits=Limits(searches_at_once=1))
+    with asking(web) as client:
+        with web.api.searches.take():  # as a page does that looks for another
+            assert problem(client.get(f"/v1/decisions/{'0' * 24}")) == "rate-limited"
+        assert problem(client.get(f"/v1/decisions/{'0' * 24}")) == "not-found"
 
 
 def test_searches_at_once_are_bounded(tmp_path: Path) -> None:
@@ -221,7 +269,7 @@ def test_probes_say_alive_at_once_and_ready_when_the_journal_was_read(tmp_path: 
         answer = client.get("/readyz")
         assert (answer.status_code, problem(answer)) == (503, "not-ready")
         web.live.poll()
-        assert client.get("/readyz").json() == {"status": "ready"}
+        assert client.get("/readyz").json() == {"status": "ready", "journal": "empty"}
 
 
 def test_who_cannot_know_what_happens_is_not_ready(tmp_path: Path) -> None:
@@ -244,6 +292,52 @@ def test_who_cannot_know_what_happens_is_not_ready(tmp_path: Path) -> None:
         assert why() == "more than 99 bytes of the journal are not read yet"
         source.events.pop()
         assert why() is None
+
+
+def test_what_became_of_an_intent_is_told(tmp_path: Path) -> None:
+    source, inbox = ListedSource(a_session()), Inbox()
+    web = a_web(tmp_path, source=source, inbox=inbox)
+    with asking(web, headers=BEARER) as client:
+
+        def became(intent_id: str) -> dict[str, Any]:
+            answer = client.get(f"/v1/intents/{intent_id}")
+            assert answer.status_code == 200, answer.text
+            return answer.json()  # type: ignore[no-any-return]
+
+        rested = became("entry-1")
+        assert (rested["state"], rested["refused"]) == ("ended", None)
+        assert [each["route"] for each in rested["routes"]] == ["maker"]
+        assert (rested["ended"]["result"], rested["ended"]["filled"]) == ("filled", rested["ended"]["target"])
+        assert rested["decisions"][-1] == rested["routes"][0]["decision_id"]
+        crossed = became("exit-1")
+        assert (crossed["state"], crossed["ended"]) == ("working", None)
+        assert crossed["routes"][0]["vetoes"][0] == "hard_gates.reduce_only"
+
+        assert client.post("/v1/intents", json={"intent_id": "desk/1", "symbol": BTC}).status_code == 202
+        assert became("desk/1") == {
+            "intent_id": "desk/1",
+            "state": "handed",
+            "refused": None,
+            "routes": [],
+            "ended": None,
+            "decisions": [],
+        }
+        nowhere = IntentRefused(ts_ms=NOW_MS, intent_id="desk/1", code="unknown_symbol", reason="no such", received="")
+        again = IntentRefused(ts_ms=NOW_MS, intent_id="exit-1", code=DUPLICATE_ID, reason="taken", received="")
+        source.events.extend(replace(event, seq=10**6 + number) for number, event in enumerate((nowhere, again)))
+        web.live.poll()
+        assert (became("desk/1")["state"], became("desk/1")["refused"]) == ("refused", "no such")
+        assert became("exit-1") == crossed
+
+        first, *rest = web.live._now.stories["exit-1"]
+        assert isinstance(first, IntentReceived)
+        web.live._now.stories["exit-1"] = rest  # it began before what was read
+        assert became("exit-1")["state"] == "working"
+
+        web.live._now.stories.clear()  # as if ten thousand came since
+        for intent_id in ("nobody", "entry-1"):
+            unknown = client.get(f"/v1/intents/{intent_id}")
+            assert (unknown.status_code, problem(unknown)) == (404, "not-found")
 
 
 def test_no_intent_is_taken_before_it_is_known_which_were(tmp_path: Path) -> None:

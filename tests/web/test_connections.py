@@ -322,6 +322,7 @@ def test_one_client_has_so_many_connections_and_others_have_theirs(world: World)
     held = [world.connect("2001:db8::1"), world.connect("2001:db8::2")]
     _, third = world.connect("2001:db8::3")
     assert problem(third) == (429, "rate-limited")
+    assert b"\r\nretry-after: 1\r\n" in third.written
     world.state.connections.discard(next(made for made in world.state.connections if made not in dict(held)))
     assert world.connect("10.0.0.7")[1].ended is None
     held[0][0].connection_lost(None)

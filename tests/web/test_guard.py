@@ -13,7 +13,7 @@ import pytest
 
 from engine.routing.sessions.inbox import Inbox
 from engine.web.access import Access
-from engine.web.guard import COOKIE
+from engine.web.guard import COOKIE, Application
 from engine.web.limits import Limits
 from engine.web.logs import ConsoleFormatter, JsonFormatter
 from engine.web.server import Web
@@ -113,23 +113,72 @@ def test_who_comes_by_way_of_a_proxy_is_not_on_this_machine(tmp_path: Path, name
         assert client.get("/livez").status_code == 200
 
 
-def test_a_page_that_says_an_error_is_for_browsers_and_programs_are_told_a_problem(tmp_path: Path) -> None:
+def pages(content_type: bytes = b"text/html; charset=utf-8") -> Application:
+    """Pages that answer GET with the status that their path says, and take no other method."""
+
     async def page(scope: Any, _: Any, send: Any) -> None:
-        status = int(scope["path"][1:])
-        headers = [(b"content-type", b"text/html; charset=utf-8"), (b"content-length", b"9"), (b"allow", b"GET")]
+        status = int(scope["path"].rpartition("/")[2]) if scope["method"] == "GET" else 405
+        kind = content_type if status >= 400 else b"text/html"
+        headers = [(b"content-type", kind), (b"content-length", b"9"), (b"allow", b"GET")]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"<h1>no</h"})
 
+    return page
+
+
+def test_a_page_that_says_an_error_is_for_browsers_and_programs_are_told_a_problem(tmp_path: Path) -> None:
     web = a_web(tmp_path)
-    web.guard.app = page
+    web.guard.app = pages()
     with asking(web) as client:
         for status, name in ((404, "not-found"), (405, "method-not-allowed"), (500, "defect")):
             answer = client.get(f"/{status}")
             assert (answer.status_code, problem(answer)) == (status, name)
             assert client.get(f"/{status}", headers={"Accept": "text/html"}).text == "<h1>no</h"
             assert client.request("HEAD", f"/{status}").headers["content-type"] == "application/problem+json"
-        assert client.get("/405").headers["allow"] == "GET"
+        assert client.get("/405").headers["allow"] == "GET, HEAD, OPTIONS"
         assert client.get("/200").text == "<h1>no</h"
+
+
+def test_an_error_in_words_of_a_framework_becomes_a_problem_for_everybody(tmp_path: Path) -> None:
+    web = a_web(tmp_path)
+    web.guard.app = pages(b"application/json")
+    with asking(web) as client:
+        for accept in ("*/*", "text/html"):
+            for status, name in ((404, "not-found"), (405, "method-not-allowed"), (422, "refused"), (500, "defect")):
+                answer = client.get(f"/_nicegui/{status}", headers={"Accept": accept})
+                assert (answer.status_code, problem(answer)) == (status, name)
+
+
+@pytest.mark.parametrize("path", ["/200", "/_nicegui/200"])
+def test_a_page_that_knows_get_alone_answers_head_and_says_its_methods(tmp_path: Path, path: str) -> None:
+    web = a_web(tmp_path)
+    web.guard.app = pages(b"application/json")
+    with asking(web) as client:
+        head = client.request("HEAD", path)
+        assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", "9")
+        options = client.request("OPTIONS", path)
+        assert (options.status_code, options.content, options.headers["allow"]) == (204, b"", "GET, HEAD, OPTIONS")
+        assert "content-type" not in options.headers
+        for method in ("POST", "PUT", "DELETE", "TRACE"):
+            refused = client.request(method, path)
+            assert (refused.status_code, problem(refused)) == (405, "method-not-allowed")
+            assert refused.headers["allow"] == "GET, HEAD, OPTIONS"
+
+
+def test_the_wire_of_open_pages_is_left_alone(tmp_path: Path) -> None:
+    web = a_web(tmp_path)
+    web.guard.app = pages(b"text/plain")
+    with asking(web) as client:
+        answer = client.request("HEAD", "/_nicegui_ws/200")
+        assert (answer.status_code, answer.headers["content-type"]) == (405, "text/plain")
+
+
+@pytest.mark.parametrize(("path", "allow"), [("/login", "GET, HEAD, OPTIONS, POST"), ("/logout", "OPTIONS, POST")])
+def test_the_pages_to_log_in_and_out_say_their_methods(tmp_path: Path, path: str, allow: str) -> None:
+    with asking(a_web(tmp_path)) as client:
+        options, put = client.request("OPTIONS", path), client.request("PUT", path)
+        assert (options.status_code, options.headers["allow"]) == (204, allow)
+        assert (put.status_code, problem(put), put.headers["allow"]) == (405, "method-not-allowed", allow)
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from engine.home import shipped_home
 from engine.journal.errors import JournalError
-from engine.journal.events import Decided, Event
-from engine.journal.folder import ARCHIVE, DayFile
+from engine.journal.events import Decided, Event, IntentReceived, Routed
+from engine.journal.folder import ARCHIVE, DAY_MS, DayFile
 from engine.routing.evidence.errors import ViewError
 from engine.routing.evidence.rulebooks import Rulebooks
 from engine.web.kept import KeptDecisions, KeptRulebooks, _lines_with, decision_id_of
@@ -39,6 +39,20 @@ def test_a_decision_is_found_by_its_id_and_not_by_one_that_its_facts_hold(tmp_pa
         decided(2, OTHER, decision_id=ONE),
         None,
     ]
+
+
+def test_an_intent_is_found_with_its_routes_from_the_day_it_came(tmp_path: Path) -> None:
+    events = a_session()
+    write(tmp_path / "journal", events)
+    later = [event for event in events if isinstance(event, Routed) and event.intent_id == "entry-1"]
+    next_day = msgspec.structs.replace(later[0], ts_ms=later[0].ts_ms + DAY_MS, seq=99, event="fallback")
+    (received,) = [event for event in events if isinstance(event, IntentReceived) and event.intent_id == "exit-1"]
+    other = msgspec.structs.replace(received, seq=100, ts_ms=next_day.ts_ms, intent={"intent_id": "entry-1"})
+    write(tmp_path / "journal", [next_day, other])
+    told = KeptDecisions(tmp_path).of_intent("entry-1")
+    assert [type(event).__name__ for event in told] == ["IntentReceived", "Routed", "Outcome", "Routed"]
+    assert told[-1] == next_day
+    assert KeptDecisions(tmp_path).of_intent("entry-") == [], "a beginning is no id"
 
 
 def test_broken_lines_and_archived_days_are_no_obstacle(tmp_path: Path) -> None:

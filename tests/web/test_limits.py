@@ -11,7 +11,17 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from engine.web.limits import Buckets, Limits, client_of, read_body, refuse_deep, refuse_doubled, refuse_often
+from engine.web.limits import (
+    Buckets,
+    FullError,
+    Limits,
+    Room,
+    client_of,
+    read_body,
+    refuse_deep,
+    refuse_doubled,
+    refuse_often,
+)
 from engine.web.problems import ProblemError
 from tests.web.world import Clock
 
@@ -198,3 +208,13 @@ def test_who_goes_away_is_answered_with_a_problem_that_nobody_sees() -> None:
     with pytest.raises(ProblemError) as raised:
         asyncio.run(read_body({}, gone, Limits()))
     assert raised.value.name == "malformed"
+
+
+def test_there_is_room_for_so_many_and_it_is_given_back() -> None:
+    room = Room(1)
+    with room.take(), pytest.raises(FullError, match="try again"), room.take():
+        pass
+    with pytest.raises(ZeroDivisionError), room.take():
+        raise ZeroDivisionError
+    with room.take():
+        pass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -12,10 +13,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.journal.events import Event, IntentReceived, Routed, RulebookLoaded, SessionEnded, Snapshot
+from engine.journal.events import (
+    DUPLICATE_ID,
+    Event,
+    IntentReceived,
+    IntentRefused,
+    MarkedOut,
+    Outcome,
+    Routed,
+    RulebookLoaded,
+    SessionEnded,
+    Snapshot,
+)
 from engine.web.live import Keep, Live, RouteFilter
-from tests.routing.written import BTC, DOGE, NOW_MS, Written, shipped
-from tests.web.world import Clock, ListedSource, a_session
+from tests.routing.written import BTC, DOGE, NOW_MS, Written, ended, marked_out, route, shipped, started
+from tests.web.world import Clock, ListedSource, a_session, write
 
 
 class Seen:
@@ -43,6 +55,10 @@ def numbered(*events: Event) -> list[Event]:
     return [journal.add(event) for event in events]
 
 
+def outcome_of(live: Live, intent_id: str) -> Outcome | None:
+    return next((event for event in live.story(intent_id) if isinstance(event, Outcome)), None)
+
+
 def routed(symbol: str = BTC, route: str = "taker", vetoes: Sequence[str] = ("a.b",), quality: str = "ok") -> Routed:
     (found,) = [event for event in a_session() if isinstance(event, Routed) and event.route == "maker"]
     return msgspec.structs.replace(found, symbol=symbol, route=route, vetoes=list(vetoes), quality=quality)
@@ -66,10 +82,10 @@ def test_an_intents_story_holds_what_the_venue_said_of_its_orders(tmp_path: Path
     live = polled(live_of(tmp_path, a_session()))
     told = [type(event).__name__ for event in live.story("entry-1")]
     assert told == ["IntentReceived", "Decided", "Decided", "Routed", "OrderPlanned", "Heard", "Heard", "Outcome"]
-    outcome = live.outcome("entry-1")
+    outcome = outcome_of(live, "entry-1")
     assert outcome is not None
     assert outcome.result == "filled"
-    assert live.outcome("exit-1") is None
+    assert outcome_of(live, "exit-1") is None
     assert list(live.story("nobody")) == []
 
 
@@ -82,6 +98,8 @@ def test_an_intents_story_holds_what_the_venue_said_of_its_orders(tmp_path: Path
         (RouteFilter(veto="c.d"), [2]),
         (RouteFilter(quality="broken"), [1]),
         (RouteFilter(event="fallback"), []),
+        (RouteFilter(intent="entry"), [3, 2, 1, 0]),
+        (RouteFilter(intent="ntry"), []),
         (RouteFilter(symbol=BTC, route="taker", veto="a.b"), [2, 1]),
     ],
 )
@@ -115,6 +133,44 @@ def test_what_is_held_is_bounded(tmp_path: Path) -> None:
     assert not live.story("i-3")
 
 
+def test_only_what_begins_an_intent_begins_a_story_so_that_the_oldest_is_forgotten(tmp_path: Path) -> None:
+    """Markouts come minutes after the end: a story of one alone would stand in the place of a whole one."""
+    journal = Written()
+    journal.add(started())
+    for number in range(4):
+        route(journal, f"i-{number}", ts_ms=NOW_MS + number)
+        ended(journal, f"i-{number}", ts_ms=NOW_MS + number)
+    for number in range(4):
+        journal.add(marked_out(f"i-{number}"))
+    journal.add(IntentRefused(ts_ms=NOW_MS, intent_id="i-1", code=DUPLICATE_ID, reason="taken", received=""))
+    live = polled(live_of(tmp_path, journal.events, keep=Keep(intents=2)))
+    assert [bool(live.story(f"i-{number}")) for number in range(4)] == [False, False, True, True]
+    for intent_id in ("i-2", "i-3"):
+        assert isinstance(live.story(intent_id)[0], IntentReceived)
+        assert isinstance(live.story(intent_id)[-1], MarkedOut)
+        assert outcome_of(live, intent_id) is not None
+
+
+def test_an_intent_that_was_refused_at_once_has_a_story(tmp_path: Path) -> None:
+    refused = IntentRefused(ts_ms=NOW_MS, intent_id="a", code="unknown_symbol", reason="no such", received="")
+    live = polled(live_of(tmp_path, numbered(refused)))
+    assert [event.seq for event in live.story("a")] == [1]
+
+
+def test_every_decision_of_the_feed_has_its_story() -> None:
+    """At the rate that pages are made for, 50 decisions a second, each may be of an intent of its own."""
+    keep = Keep()
+    assert keep.intents >= keep.routes
+    assert keep.intents >= 50 * 180
+
+
+def test_how_an_intent_ended_is_known_however_long_its_story_was(tmp_path: Path) -> None:
+    live = polled(live_of(tmp_path, a_session(), keep=Keep(story=2)))
+    outcome = outcome_of(live, "entry-1")
+    assert outcome is not None
+    assert (outcome.result, len(live.story("entry-1"))) == ("filled", 3)
+
+
 def test_only_the_decisions_at_hand_are_kept_and_found_by_their_id(tmp_path: Path) -> None:
     live = polled(live_of(tmp_path, a_session(), keep=Keep(decisions=1)))
     (last,) = live._now.decisions
@@ -128,7 +184,7 @@ def test_another_journal_in_the_same_place_starts_anew(tmp_path: Path) -> None:
     live = polled(live_of(tmp_path, [*a_session(), *a_session()[:5]]))
     assert [each.intent_id for each in live.latest()] == ["entry-1"]
     assert live.health is None
-    assert live.outcome("entry-1") is None
+    assert outcome_of(live, "entry-1") is None
 
 
 def test_a_session_that_ends_or_decides_by_another_rulebook_is_seen_to(tmp_path: Path) -> None:
@@ -145,6 +201,26 @@ def test_a_session_that_ends_or_decides_by_another_rulebook_is_seen_to(tmp_path:
     assert live.session.ended == "market_ended"
 
 
+@given(st.integers(1, 9))
+def test_in_whatever_batches_snapshots_come_a_trend_has_a_point_of_each(most: int) -> None:
+    """A journal is read again in batches that may hold hours of it, and a line over them has to be the same."""
+    journal = Written()
+    journal.events = a_session()
+    (snapshot,) = [event for event in journal.events if isinstance(event, Snapshot)]
+    router = msgspec.json.decode(snapshot.views["router_health"])
+    for minute in range(1, 8):
+        for row in router["symbols"]:
+            row["updated_ts"] = snapshot.ts_ms / 1000 + minute * 60
+        views = {**snapshot.views, "router_health": msgspec.Raw(msgspec.json.encode(router))}
+        journal.add(msgspec.structs.replace(snapshot, ts_ms=snapshot.ts_ms + minute * 60_000, views=views))
+    live = polled(live_of(Path("nowhere"), journal.events, keep=Keep(trend=5)), most)
+    began = snapshot.ts_ms / 1000
+    assert [point.ts - began for point in live.trend(BTC)] == [180, 240, 300, 360, 420]
+    assert {point.maker_fill_rate for point in live.trend(BTC)} == {0.82}
+    assert live.health is not None
+    assert live.health.seq == journal.events[-1].seq
+
+
 def test_a_trend_has_a_point_a_snapshot(tmp_path: Path) -> None:
     snapshots = [event for event in a_session() if isinstance(event, Snapshot)] * 5
     source = ListedSource()
@@ -155,6 +231,18 @@ def test_a_trend_has_a_point_a_snapshot(tmp_path: Path) -> None:
     assert len(live.trend(BTC)) == 3
     assert live.trend(BTC)[0].maker_fill_rate == 0.82
     assert live.trend("NEWUSDT") == ()
+
+
+def test_time_of_which_nothing_was_read_is_no_gap(tmp_path: Path) -> None:
+    """What says how things stand may lie hours before the events that are read again."""
+    began, *others = a_session()
+    dense = [msgspec.structs.replace(each, seq=each.seq + 900, ts_ms=each.ts_ms + 590_000) for each in others]
+    loaded = RulebookLoaded(ts_ms=began.ts_ms + 1, seq=2, profile="prod", rulebook="v2", sources="s2")
+    live = polled(live_of(tmp_path, [began, loaded, *dense]))
+    assert live.session is not None
+    assert live.session.rulebook == "v2"
+    longest_ms = max(later.ts_ms - each.ts_ms for each, later in pairwise(dense))
+    assert live.longest_gap_s() == pytest.approx(longest_ms / 1000)
 
 
 def test_a_snapshot_of_another_version_is_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -271,3 +359,16 @@ def test_a_defect_does_not_end_the_following_but_is_said_once_and_shown(
     assert "RuntimeError" in failures
     assert live.failure() is None
     assert [record.message for record in caplog.records] == ["the journal cannot be followed"]
+
+
+def test_an_intent_is_told_from_memory_where_its_beginning_is_held_and_else_by_the_journal(tmp_path: Path) -> None:
+    events = a_session()
+    live = polled(live_of(tmp_path, events))
+    told = asyncio.run(live.of_intent("entry-1"))
+    assert [type(event).__name__ for event in told][-1] == "Outcome"
+    assert asyncio.run(live.of_intent("nobody")) == []
+    late = polled(live_of(tmp_path, [event for event in events if isinstance(event, Routed)]))
+    assert [type(event).__name__ for event in asyncio.run(late.of_intent("entry-1"))] == ["Routed"]
+    write(tmp_path / "journal", events)
+    assert isinstance(asyncio.run(late.of_intent("entry-1"))[0], IntentReceived)
+    assert [type(event).__name__ for event in late.held_of_intent("entry-1")] == ["Routed"]

@@ -21,13 +21,18 @@ from engine.journal.events import (
     IntentReceived,
     IntentRefused,
     OrderError,
+    Routed,
     RulebookLoaded,
+    SessionEnded,
     SessionStarted,
     Snapshot,
 )
+from engine.routing.evidence.report import Report
 from engine.web.live import Live
 from engine.web.metrics import OTHER, SYMBOL_FIGURES, Labels, Metrics
+from engine.web.proving import Proof
 from tests.routing.written import BTC, DOGE, NOW_MS, Written, ended, ended_taker, filled, shipped, started
+from tests.web.busy import a_busy_session
 from tests.web.world import Clock, ListedSource, a_session
 
 
@@ -61,6 +66,17 @@ def values(metrics: Metrics, name: str) -> dict[tuple[str, ...], float]:
 def counted(metrics: Metrics, name: str) -> dict[tuple[str, ...], float]:
     """The samples of a counter that has counted something."""
     return {labels: value for labels, value in values(metrics, name).items() if value}
+
+
+def test_vetoes_of_routing_are_those_of_the_report(tmp_path: Path) -> None:
+    """Routing decides on refused intents as well: what vetoed there kept no order from resting."""
+    events = a_busy_session(200)
+    counts = counted(metrics_of(tmp_path, events), "sluice_vetoes_total")
+    of_routing = {rule: times for (policy, _, rule), times in counts.items() if policy == "routing"}
+    assert of_routing == {rule: veto.vetoes for rule, veto in Report.of(events).figures().vetoes.items()}
+    assert sum(times for (policy, _, _), times in counts.items() if policy == "admission") == 50
+    again = [msgspec.structs.replace(event, event="decided_again") for event in events if isinstance(event, Routed)]
+    assert counted(metrics_of(tmp_path, [*events, *again]), "sluice_vetoes_total") == counts
 
 
 def test_decisions_rules_and_vetoes_are_counted(tmp_path: Path) -> None:
@@ -105,7 +121,7 @@ def test_errors_refusals_and_breakers_are_counted_by_class(tmp_path: Path) -> No
             cash_usd=Decimal(0),
             fees_usd=Decimal(0),
             day_nav_usd=None,
-            breakers={DOGE: {"state": "half_open"}},
+            breakers={DOGE: {"state": "half_open", "since_ms": 1}},
         ),
         BreakerMoved(**moved, scope=BTC, was="closed", state="open"),
         BreakerMoved(**moved, scope="venue", was="open", state="closed"),
@@ -183,6 +199,19 @@ def test_what_alerts_wait_for_is_there_at_0_before_it_happens(tmp_path: Path) ->
     assert values(metrics, "sluice_rulebook_reloads_total")["refused",] == 0.0
 
 
+def test_a_session_whose_start_was_not_read_is_not_said_to_have_ended(tmp_path: Path) -> None:
+    metrics = metrics_of(tmp_path, a_session()[1:])
+    assert values(metrics, "sluice_session_running") == {}
+    journal = Written()
+    journal.events = a_session()
+    journal.add(SessionEnded(ts_ms=NOW_MS + 8000, reason="market_ended"))
+    assert values(metrics_of(tmp_path, journal.events), "sluice_session_running") == {(): 0.0}
+
+
+def test_the_first_swap_of_a_session_is_an_increase(tmp_path: Path) -> None:
+    assert values(metrics_of(tmp_path, a_session()), "sluice_rulebook_swaps_total") == {("prod",): 0.0}
+
+
 def test_a_session_under_another_rulebook_is_shown_to_differ(tmp_path: Path) -> None:
     journal = Written()
     journal.events = a_session()
@@ -196,10 +225,17 @@ def test_reloads_proofs_and_requests_are_told_by_the_server(tmp_path: Path) -> N
     metrics = metrics_of(tmp_path, ())
     metrics.reloaded("accepted")
     metrics.reloaded("refused")
-    metrics.prove({"proven": 60, "refuted": 0, "undecided": 1})
+    assert metrics.live is not None
+    proofs = [
+        Proof(policy="routing", id=f"p{number}", text="", at="", status=status, why="")
+        for number, status in enumerate(("proven", "proven", "undecided"))
+    ]
+    metrics.live.prove(metrics.live.book, proofs)
     metrics.answered("/v1/decide", "POST", 200, 0.002)
     assert counted(metrics, "sluice_rulebook_reloads_total") == {("accepted",): 1.0, ("refused",): 1.0}
-    assert values(metrics, "sluice_proofs") == {("proven",): 60.0, ("refuted",): 0.0, ("undecided",): 1.0}
+    assert values(metrics, "sluice_proofs") == {("proven",): 2.0, ("refuted",): 0.0, ("undecided",): 1.0}
+    metrics.live.use(shipped("testnet"))
+    assert values(metrics, "sluice_proofs") == {}  # those are of the rulebook before
     assert values(metrics, "sluice_http_requests_total") == {("POST", "/v1/decide", "200"): 1.0}
     assert values(metrics, "sluice_http_request_duration_seconds_count") == {("/v1/decide",): 1.0}
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from engine.routing.intents import LONGEST_ID
 from tests.web.browser import Serving, Watched, chromium, picture, serving, unreadable, until, watched
 from tests.web.world import TOKEN, a_session, write
 
@@ -77,6 +80,72 @@ def _column(page: Page, name: str) -> list[str]:
     return [text.partition("\n")[0].strip() for text in texts]
 
 
+def test_older_decisions_stand_still_under_an_address_of_their_own(seen: Watched) -> None:
+    page = seen.go("/decisions")
+    page.get_by_role("button", name="older →").click()
+    page.wait_for_url("**/decisions?before=*")
+    expect(page.locator("#feed-note")).to_contain_text("held still: ")
+    first, waits = page.locator("#feed tr").first, page.locator("#feed-note").inner_text()
+    held = first.inner_text()
+    until(lambda: page.locator("#feed-note").inner_text() != waits, "newer ones wait")
+    assert first.inner_text() == held
+    page.reload()
+    expect(first).to_have_text(re.compile(re.escape(held.split()[0])))
+    page.get_by_role("button", name="newest").click()
+    page.wait_for_url("**/decisions")
+    until(lambda: first.inner_text() != held, "it goes on")
+
+
+def test_an_intent_is_found_by_its_id_which_may_be_long(seen: Watched, session: Serving) -> None:
+    intent_id = "x" * LONGEST_ID
+    _hand(session, intent_id)
+    page = seen.go(f"/decisions?intent={intent_id[:9]}")
+    expect(page.locator("#feed .intent")).to_have_text([intent_id])
+    _fits(page)
+    page.locator("#feed a", has_text="open").click()
+    expect(page.locator("h1", has_text=intent_id).last).to_be_visible()
+    _fits(page)
+    page = seen.go("/decisions")
+    page.get_by_label("Intent").fill("nobody-1")
+    expect(page.get_by_text("Enter looks for the whole id in the journal.")).to_be_visible()
+    page.get_by_label("Intent").press("Enter")
+    expect(page.locator("#app").get_by_text("The journal holds no intent of this id")).to_be_visible()
+    assert page.evaluate("location.search") == "?intent=nobody-1"
+
+
+def _hand(session: Serving, intent_id: str) -> None:
+    """Hand an intent over that crosses at once."""
+    said = {"intent_id": intent_id, "symbol": "BTCUSDT", "side": "buy", "qty": 0.01, "order_type": "market"}
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    assert httpx.post(f"{session.url}/v1/intents", json=said, headers=headers).status_code == 202
+
+    def is_there() -> bool:
+        found = httpx.get(f"{session.url}/v1/intents/{intent_id}").json()
+        return bool(found.get("routes"))
+
+    until(is_there, "it was routed")
+
+
+def _fits(page: Page) -> None:
+    """Nothing has to be scrolled sideways, wide or narrow."""
+    for width in (390, 1280):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/rules/edit?file=nope", "There is no document `nope`: "),
+        (f"/rules/play?decision={'f' * 24}", f"There is no decision `{'f' * 24}`: "),
+        ("/what-if?parameter=nope", "There is no parameter `nope`: "),
+        ("/rules/values?symbol=NOPE", "There is no group with the symbol `NOPE`: "),
+    ],
+)
+def test_what_an_address_asks_for_and_is_not_there_is_said(seen: Watched, path: str, said: str) -> None:
+    expect(seen.go(path).locator("#app .notice")).to_contain_text(said)
+
+
 def test_health_follows_the_snapshots(seen: Watched) -> None:
     page = seen.go("/")
     expect(page.locator("#health-rows tbody tr").first).to_be_visible()
@@ -86,6 +155,11 @@ def test_health_follows_the_snapshots(seen: Watched) -> None:
     until(lambda: page.locator("#health-rows").inner_text() != ages, "the next snapshot")
     page.get_by_label("Find a symbol").fill("eth")
     until(lambda: page.locator("#health-rows tbody tr").count() == 1, "one symbol")
+    page.set_viewport_size({"width": 390, "height": 900})
+    row = page.locator("#health-rows tbody tr")
+    expect(row.locator("td[data-label='spread / regime']")).to_be_hidden()
+    row.locator("summary").click()
+    expect(row.locator("td[data-label='spread / regime']")).to_be_visible()
 
 
 def test_an_edited_file_reloads_and_a_broken_one_shows_its_finding_while_the_old_version_stays(
@@ -114,6 +188,10 @@ def test_an_edited_file_reloads_and_a_broken_one_shows_its_finding_while_the_old
         expect(page.locator("#last-change")).to_contain_text("rule set has no key `nonsense`")
         expect(page.locator("#last-change")).to_contain_text("The version before goes on deciding.")
         assert version.inner_text() == reloaded
+        health = page.context.new_page()
+        health.goto(session.url)
+        expect(health.locator("#app #rules-trouble")).to_contain_text("rule set has no key `nonsense`")
+        health.close()
         picture(page, "rules-refused-1280-light")
     finally:
         ruleset.write_text(sound)

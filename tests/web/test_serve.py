@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -18,9 +19,11 @@ import httpx
 import pytest
 
 from engine.home import shipped_home
-from engine.journal.events import IntentReceived
+from engine.journal.events import IntentReceived, IntentRefused
 from engine.journal.reader import read
+from engine.routing.intents import Intent
 from engine.routing.sessions.source import open_market
+from engine.routing.sessions.standard_input import StandardInput
 from engine.routing.sessions.start import SessionOptions, open_embedded
 from engine.routing.shape import SessionShape
 from engine.web.access import AccessError, access_to
@@ -28,6 +31,7 @@ from engine.web.limits import Limits
 from engine.web.serve import Beside, ServeOptions
 from engine.web.server import Listening, Settings
 from tests.cli.harness import sluice
+from tests.routing.markets import hand_made, options, quote
 from tests.web.world import BEARER, TOKEN, a_session, a_web, write
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -85,6 +89,23 @@ def test_it_answers_until_a_signal_ends_it_in_order(tmp_path: Path, number: sign
         assert "of-mine" not in errors
 
 
+def test_a_folder_in_which_nobody_wrote_is_named_wherever_somebody_looks(tmp_path: Path) -> None:
+    """It may be a mistyped one: the session runs, and nobody watches it."""
+    logs = tmp_path / "nowhere"
+    with serving("--logs", str(logs)) as (process, url):
+        with httpx.Client(base_url=url) as client:
+            while client.get("/readyz").status_code != 200:
+                pass
+            assert client.get("/readyz").json() == {"status": "ready", "journal": "empty"}
+            assert "sluice_journal_last_seq 0.0" in client.get("/metrics").text  # which an alert rests on
+            assert f"nothing is written in {logs / 'journal'} yet" in client.get("/").text
+            write(logs / "journal", a_session())
+            while client.get("/readyz").json() != {"status": "ready", "journal": "followed"}:
+                pass
+        _, errors = ended(process, signal.SIGTERM)
+    assert f"no journal is in {logs / 'journal'} yet" in errors
+
+
 def test_its_log_is_json_where_asked_and_says_what_happens_from_now_on(tmp_path: Path) -> None:
     events = a_session()
     write(tmp_path / "journal", events[:-3])
@@ -112,13 +133,17 @@ def test_its_log_is_json_where_asked_and_says_what_happens_from_now_on(tmp_path:
         (("--token-file", "nowhere"), "no such file"),
         (("--host", ""), "is empty"),
         (("--host", "192.0.2.1", "--token-file", "{token}"), "cannot listen on 192.0.2.1"),
+        (("--logs", "{token}"), "is no folder"),
+        (("--logs", "{logs}"), "journal` is no folder"),
     ],
 )
 def test_what_must_not_be_opened_is_refused_with_what_helps(
     tmp_path: Path, arguments: tuple[str, ...], said: str
 ) -> None:
     (tmp_path / "token").write_text(TOKEN)
-    given = [each.format(token=tmp_path / "token") for each in arguments]
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "journal").write_text("a file")
+    given = [each.format(token=tmp_path / "token", logs=tmp_path / "logs") for each in arguments]
     result = sluice("serve", "-p", "prod", "--home", str(shipped_home()), "--port", "0", *given, cwd=tmp_path)
     assert result.exit_code == 2
     assert said in result.output
@@ -194,8 +219,6 @@ def test_what_is_no_http_is_answered_with_a_problem_on_a_socket(tmp_path: Path) 
 
 def test_a_session_shows_itself_and_takes_intents_over_http(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole way: posted over a socket, taken by the session in its own thread, journaled, and shown again."""
-    import asyncio
-
     monkeypatch.setenv("SLUICE_TOKEN", TOKEN)
     nothing = tmp_path / "none.jsonl"
     nothing.write_text("")
@@ -218,13 +241,16 @@ def test_a_session_shows_itself_and_takes_intents_over_http(tmp_path: Path, monk
             return open_embedded(session, market, watchers=watchers, progress=progress, standard_input=standard_input)
 
         async def run() -> None:
-            from engine.routing.sessions.standard_input import StandardInput
-
             running = await beside.opening(opening)((), lambda _: None, StandardInput())
             intent = {"intent_id": "api-1", "symbol": "BTCUSDT", "side": "buy", "qty": 0.01, "order_type": "market"}
             async with httpx.AsyncClient(base_url=said[0].removeprefix("listening on "), headers=BEARER) as client:
-                assert (await client.post("/v1/intents", json=intent)).status_code == 202
+                loop, handed_in = asyncio.get_running_loop(), asyncio.Event()
+                beside.inbox.wakes(lambda: loop.call_soon_threadsafe(handed_in.set))
+                posting = asyncio.ensure_future(client.post("/v1/intents", json=intent))
+                await handed_in.wait()
                 await running.run()
+                answer = await posting
+                assert (answer.status_code, answer.json()["state"]) == (202, "taken")
                 while (await client.get("/v1/health")).status_code != 200:
                     pass
                 held = (await client.get("/v1/health")).json()
@@ -236,6 +262,53 @@ def test_a_session_shows_itself_and_takes_intents_over_http(tmp_path: Path, monk
     (received,) = read(tmp_path / "journal", types=(IntentReceived,))
     assert isinstance(received, IntentReceived)
     assert received.intent_id == "api-1"
+
+
+def test_each_intent_that_was_answered_is_in_the_journal_however_slowly_the_market_goes_by(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the market waits for its next event they are taken; once the session is to end, they are refused."""
+    monkeypatch.setenv("SLUICE_TOKEN", TOKEN)
+    nothing = tmp_path / "none.jsonl"
+    nothing.write_text("")
+    said: list[str] = []
+    market = hand_made([quote(0, 100.0, 100.01), quote(3_600_000, 100.0, 100.01)])
+
+    async def post(client: httpx.AsyncClient, number: int) -> httpx.Response:
+        facts = {"symbol": "BTCUSDT", "side": "buy", "qty": 0.01, "order_type": "market"}
+        return await client.post("/v1/intents", json={"intent_id": f"api-{number}", **facts})
+
+    with Beside(ServeOptions(home=shipped_home(), logs=tmp_path, port=0, prove=False), said.append) as beside:
+        chosen = options(tmp_path, speed=1.0, intents=str(nothing), inbox=beside.inbox)
+
+        async def opening(watchers, progress, standard_input):  # type: ignore[no-untyped-def]  # as `Opening` has it
+            return open_embedded(chosen, market, watchers=watchers, progress=progress, standard_input=standard_input)
+
+        async def run() -> list[httpx.Response]:
+            running = await beside.opening(opening)((), lambda _: None, StandardInput())
+            async with httpx.AsyncClient(base_url=said[0].removeprefix("listening on "), headers=BEARER) as client:
+                going = asyncio.create_task(running.run())
+                first = [await post(client, number) for number in range(50)]
+                assert not going.done()
+                running.stop("interrupted")
+                return [*first, *await asyncio.gather(*(post(client, number) for number in range(50, 80)))]
+
+        answers = asyncio.run(run())
+    assert [answer.status_code for answer in answers] == [202] * 80
+    states = {answer.json()["intent_id"]: answer.json()["state"] for answer in answers}
+    assert list(states.values()) == ["taken"] * 50 + ["refused"] * 30
+    words: dict[str | None, str] = {}
+    for word in read(tmp_path / "journal", types=(IntentReceived, IntentRefused)):
+        assert isinstance(word, IntentReceived) or (isinstance(word, IntentRefused) and word.code == "too_late")
+        words[word.intent_id] = "taken" if isinstance(word, IntentReceived) else "refused"
+    assert words == states
+
+
+def test_who_waits_when_a_session_never_runs_is_told_so(tmp_path: Path) -> None:
+    with Beside(ServeOptions(home=shipped_home(), logs=tmp_path), print) as beside:
+        answer = beside.inbox.hand(Intent("a-1", "BTCUSDT", {}))
+        assert answer is not None
+    assert answer.result() is None
 
 
 MOUNTED = """
@@ -269,6 +342,11 @@ with httpx.Client(base_url=listening.url) as client:
         answer = client.get(path)
         assert (answer.status_code, "json" in answer.headers["content-type"]) == (status, True), path
     assert client.get("/v1/decide").status_code == 405
+    head, options, put = (client.request(method, "/") for method in ("HEAD", "OPTIONS", "PUT"))
+    assert (head.status_code, head.content, head.headers["content-type"]) == (200, b"", "text/html; charset=utf-8")
+    assert (options.status_code, options.headers["allow"]) == (204, "GET, HEAD, OPTIONS")
+    for answer in (put, client.get("/_nicegui/nothing"), client.get("/_nicegui/0/components/none/x.js")):
+        assert answer.headers["content-type"] == "application/problem+json", answer.text
 listening.stop()
 """
 

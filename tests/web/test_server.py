@@ -156,6 +156,59 @@ def test_proofs_are_shown_with_the_rulebook_and_counted(tmp_path: Path, monkeypa
     assert asked[-1][1].parent.parent == tmp_path / "rulebooks"  # the files that it was loaded from
 
 
+def test_proofs_are_never_shown_of_another_rulebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes seconds to prove one: by then another may be in force."""
+    from engine.web import server
+    from engine.web.proving import Proof
+
+    web, shown = a_web(tmp_path), list[Any]()
+
+    async def proving(book: Book, _: Path) -> list[Proof]:
+        if not shown:
+            shown.append(web.live.proofs)
+            web.live.use(shipped("testnet"))
+        else:
+            await asyncio.sleep(0)
+            shown.append(web.live.proofs)
+        return [Proof(policy="routing", id=book.profile, text="", at="", status="refuted", why="")]
+
+    monkeypatch.setattr(server, "prove", proving)
+    web._proves = shipped_home()
+    assert living(web, lambda: web.live.proofs is not None)
+    assert shown == [None, None]
+    assert [proof.id for proof in web.live.proofs or ()] == ["testnet"]
+    web.live.use(shipped("prod"))
+    assert web.live.proofs is None
+    assert "sluice_proofs{" not in web.metrics.text("")[0].decode()
+
+
+@pytest.mark.parametrize("fails", ["prove", "look", "compiled"])
+def test_what_fails_beside_the_server_is_said_once_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fails: str
+) -> None:
+    from engine.web import server
+
+    home, book = another(tmp_path)
+    Rulebooks(tmp_path).load(home, "prod")
+    web, tried = a_web(tmp_path, begun(book)), list[str]()
+    web._proves = shipped_home()
+
+    async def nothing_proved(*_: Any) -> None:
+        return None
+
+    monkeypatch.setattr(server, "prove", nothing_proved)
+
+    def broken(*_: Any) -> Any:
+        tried.append(fails)
+        web._asked = None  # as if another rulebook were in force each time
+        raise OSError(24, "Too many open files")
+
+    holder = {"prove": server, "look": web.reloads, "compiled": web.live.kept}[fails]
+    monkeypatch.setattr(holder, fails, broken)
+    assert living(web, lambda: len(tried) >= 3)
+    assert len([record for record in caplog.records if record.name == "engine.web.server"]) == 1
+
+
 def status(at_ms: int | None, verdict: str = "accepted") -> Status:
     attempt = None if at_ms is None else Attempt(at_ms=at_ms, verdict=verdict, line="said")
     return Status(
@@ -186,3 +239,15 @@ def test_reloads_are_counted_while_it_lives(tmp_path: Path) -> None:
         return b'sluice_rulebook_reloads_total{result="refused"} 1.0' in web.metrics.text("")[0]
 
     assert living(web, refused)
+
+
+def test_polls_of_an_address_are_counted_as_the_session_says(tmp_path: Path) -> None:
+    (tmp_path / "reload").mkdir()
+    web = a_web(tmp_path)
+
+    def polled() -> bool:
+        write_status(tmp_path, msgspec.structs.replace(status(7, "refused"), polls={"failed": 3}))
+        text = web.metrics.text("")[0]
+        return b'polls_total{result="failed"} 3.0' in text and b'polls_total{result="new"} 0.0' in text
+
+    assert living(web, polled)

@@ -6,11 +6,15 @@ import gzip
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from engine.journal.errors import JournalError
+from engine.journal.events import BreakerMoved, RulebookLoaded
 from engine.journal.folder import ARCHIVE, DAY_MS
-from engine.web.sources import HandedSource, JournalSource
+from engine.web.sources import HandedSource, JournalSource, last_events
 from tests.journal.samples import DAY, at, probe, received, written
+from tests.routing.written import BTC, DOGE, started
 from tests.web.world import Clock, a_session, write
 
 
@@ -25,13 +29,54 @@ def test_a_journal_is_taken_from_its_last_events_on_and_as_it_grows(tmp_path: Pa
     events = a_session()
     write(tmp_path, events[:6])
     source = JournalSource(tmp_path, backlog=4)
-    assert source.old == 4
-    assert everything(source) == [3, 4, 5, 6]
+    assert source.old == 5
+    assert everything(source) == [1, 3, 4, 5, 6]  # the first says which session that is
     assert (source.old, source.unread_bytes()) == (0, 0)
     write(tmp_path, events[6:])
     assert source.unread_bytes() > 0
     assert everything(source) == [event.seq for event in events[6:]]
     assert source.unread_bytes() == 0
+
+
+def moved(scope: str, state: str, day: int = DAY) -> BreakerMoved:
+    return BreakerMoved(ts_ms=at(day), scope=scope, was="", state=state, rule="a.b", reason="", pauses=True)
+
+
+def seen_last(folder: Path, count: int, **options: int) -> list[str]:
+    """The last events of a journal and those that they rest on, by their types; nothing is wrong with any."""
+    found = last_events(folder, count, lambda error: pytest.fail(str(error)), **options)
+    assert [event.seq for event in found] == sorted({event.seq for event in found})
+    return [type(event).__name__.removesuffix("Granted") for event in found]
+
+
+def test_how_things_stand_is_known_however_long_ago_it_was_said(tmp_path: Path) -> None:
+    loaded = RulebookLoaded(ts_ms=at(DAY), profile="prod", rulebook="v2", sources="s2")
+    before = (moved(BTC, "open"), started(), moved(DOGE, "open"), probe(at(DAY)), loaded)
+    written(tmp_path, [*before, *[probe(at(DAY))] * 5])
+    standing = ["SessionStarted", "BreakerMoved", "RulebookLoaded"]
+    assert seen_last(tmp_path, 3) == [*standing, *["Probe"] * 3]
+    assert seen_last(tmp_path, 7) == [*standing[:2], "Probe", "RulebookLoaded", *["Probe"] * 5]
+    assert seen_last(tmp_path, 9) == seen_last(tmp_path, 10)[1:]  # the start is among them: nothing is looked for
+    assert seen_last(tmp_path, 3, most_searched=500) == ["Probe"] * 3  # or in vain
+
+
+def test_a_checkpoint_or_a_fresh_start_says_of_all_breakers(tmp_path: Path) -> None:
+    resumed = msgspec.structs.replace(started(), resumed=True)
+    written(tmp_path, [started(), moved(BTC, "open"), resumed, probe(at(DAY)), probe(at(DAY))])
+    assert seen_last(tmp_path, 3)[:2] == ["SessionStarted", "BreakerMoved"]  # the last start goes on from them
+    written(tmp_path, [probe(at(DAY + 1)), moved(DOGE, "open", DAY + 1), probe(at(DAY + 1)), resumed])
+    assert seen_last(tmp_path, 1) == ["Checkpoint", "BreakerMoved", "SessionStarted"]
+
+
+def test_what_is_searched_for_in_a_broken_day_costs_nothing_of_the_last_events(tmp_path: Path) -> None:
+    write(tmp_path, a_session())
+    (tmp_path / ARCHIVE).mkdir()
+    (tmp_path / ARCHIVE / "2020-01-01.jsonl.gz").write_bytes(b"no archive")
+    for path in tmp_path.glob("*.jsonl"):
+        path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[4:]))
+    wrong: list[JournalError] = []
+    assert [event.seq for event in last_events(tmp_path, 4, wrong.append)] == [11, 12, 13, 14]
+    assert [error.path.name for error in wrong] == ["2020-01-01.jsonl.gz"]
 
 
 def test_a_journal_that_is_not_there_yet_is_taken_when_it_is(tmp_path: Path) -> None:
@@ -125,7 +170,7 @@ def test_a_broken_line_is_named_and_lines_before_are_counted_for_nothing_else(
     with monkeypatch.context() as patch:
         patch.setattr("engine.journal.reader._line_number", lambda *_: pytest.fail("the day was read"))
         source = JournalSource(tmp_path, backlog=1)
-    assert everything(source) == [3]
+    assert everything(source) == [1, 3]
     (path,) = tmp_path.glob("*.jsonl")
     with path.open("ab") as stream:
         stream.write(b"{}\n[]\n")

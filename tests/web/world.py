@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,15 +115,16 @@ def a_web(
     clock: Clock | None = None,
     book: Book | None = None,
     watchers: Sequence[View] = (),
+    journaled_within_s: float = 0.0,
 ) -> Web:
-    """A server that has read these events."""
+    """A server that has read these events. Nobody takes what lies in `inbox`, so it is not waited for."""
     clock = clock or Clock()
     web = Web(
         book or shipped("prod"),
         logs,
         source or ListedSource(events),
         access,
-        Settings(limits=limits or Limits()),
+        Settings(limits=replace(limits or Limits(), journaled_within_s=journaled_within_s)),
         inbox=inbox,
         watchers=watchers,
         clock=clock,

@@ -139,12 +139,25 @@ def prove(
     book = rulebook(profile)
     kinds = tuple(kind for kind in QUESTIONS if kind in only)
     kept = _Kept(cache, _digest(book, rulebook, kinds))
-    if (remembered := kept.read()) is not None:
-        return replace(remembered, cached=True)
+    if (known := kept.read()) is not None:
+        return known
     with turn():
         proofs = _Asking(book, rulebook, kinds, timeout_s, budget or Budget(), progress).proofs()
     kept.write(proofs)
     return proofs
+
+
+def remembered(
+    profile: str, rulebook: Callable[[str], Rulebook], *, only: Collection[Question], cache: Path | None
+) -> Proofs | None:
+    """What was answered before, without the solver's turn; None where it was not.
+
+    Raises:
+        LoadError: as `prove` does.
+
+    """
+    kinds = tuple(kind for kind in QUESTIONS if kind in only)
+    return _Kept(cache, _digest(rulebook(profile), rulebook, kinds)).read()
 
 
 @dataclass(frozen=True)
@@ -328,7 +341,7 @@ class _Kept:
             return None
         with suppress(OSError):
             os.utime(self._path)
-        return found
+        return replace(found, cached=True)
 
     def write(self, proofs: Proofs) -> None:
         """Keep them, unless more time might say more."""

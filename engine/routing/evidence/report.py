@@ -38,6 +38,7 @@ from engine.journal.events import (
 from engine.routing.evidence.baselines import BASELINES, Baseline
 from engine.routing.evidence.costs import CostTotals, Saving, Shortfall, shortfall
 from engine.routing.evidence.markouts import HORIZONS_S
+from engine.routing.evidence.measured import Measured, was_traded
 from engine.venues.messages import Fill
 
 READS: tuple[type[Event], ...] = (
@@ -249,24 +250,11 @@ class VetoCost:
 
 
 @dataclass(slots=True)
-class _Intent:
+class _Intent(Measured):
     """One intent, as far as the journal has told of it."""
 
     regime: str | None = None
     routed: Routed | None = None
-    outcome: Outcome | None = None
-    baselines: dict[str, BaselineDone] = field(default_factory=dict)
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether everything is there that is ever said of an intent."""
-        return self.outcome is not None and len(self.baselines) == len(BASELINES)
-
-    @property
-    def end_mid(self) -> float | None:
-        """The mid at the end that all ways share; None where there are no baselines to share it with."""
-        done = next(iter(self.baselines.values()), None)
-        return None if done is None else done.end_mid
 
 
 @dataclass(slots=True)
@@ -287,9 +275,9 @@ class Figures:
 
     def add(self, intent: _Intent) -> None:
         """Take one intent that has its outcome."""
-        outcome, routed = intent.outcome, intent.routed
+        outcome, routed, cost = intent.outcome, intent.routed, intent.cost
         assert outcome is not None
-        cost = shortfall(outcome, intent.end_mid)
+        assert cost is not None
         costs = self._compare(intent, outcome, cost)
         values: dict[Dimension, str] = {
             "route": outcome.route,
@@ -486,7 +474,7 @@ class Report:
             count.fees_usd += float(fill.fee)
 
     def _finish(self, event: Outcome) -> None:
-        if event.route == "none" or not event.target:  # not admitted: nothing was to be traded
+        if not was_traded(event):
             self._intents.pop(event.intent_id, None)
             return
         intent = self._of(event.intent_id)

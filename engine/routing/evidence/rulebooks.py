@@ -19,6 +19,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Lock
 from types import MappingProxyType
 from typing import Any
 
@@ -30,6 +31,7 @@ from engine.journal.events import Decided, Event
 from engine.language.findings import LoadError
 from engine.language.load import Files, Workspace, read_files
 from engine.language.rulebook import Rulebook
+from engine.reload.disk import what_helps
 from engine.routing.evidence.errors import ViewError
 
 RULEBOOKS = Path("rulebooks")
@@ -44,6 +46,8 @@ class Rulebooks:
 
     def __init__(self, logs: Path) -> None:
         self.folder = logs / RULEBOOKS
+        self._keeps = Lock()
+        """Changes and candidates are looked at in threads of their own, and may be of the same files."""
         self._last: dict[str, tuple[str, Path]] = {}
         """Of the rulebook that was kept last: each file's text, and where it lies."""
 
@@ -70,8 +74,12 @@ class Rulebooks:
 
         """
         target = self._place(rulebook.version, rulebook.sources_digest)
-        if target.is_dir():
-            return target
+        with self._keeps:
+            if not target.is_dir():
+                self._keep(target, files, rulebook)
+        return target
+
+    def _keep(self, target: Path, files: Files, rulebook: Rulebook) -> None:
         beside = target.with_name(f".{target.name}.{os.getpid()}")
         try:
             try:
@@ -86,10 +94,9 @@ class Rulebooks:
             self._last = {name: (source.text, target / name) for name, source in files.sources.items()}
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
-            raise ViewError(f"`{target}` cannot be written: {reason}", "make room, or choose another home") from error
+            raise ViewError(f"`{target}` cannot be written: {reason}", what_helps(error)) from error
         finally:
             shutil.rmtree(beside, ignore_errors=True)
-        return target
 
     def _write(self, place: Path, files: Files, rulebook: Rulebook) -> None:
         """Write all files into a folder of their own, and see that they make the rulebook again."""
@@ -107,13 +114,16 @@ class Rulebooks:
             ViewError: where it was not kept, and where what was kept is not what it was.
 
         """
-        place = self._place(version, sources)
-        if not place.is_dir():
-            raise ViewError(
-                f"the rulebook {version} (sources {sources}) was not kept: there is no `{place}`",
-                "copy it from the machine that decided; `sluice run` keeps each one it uses",
-            )
-        return Book(_load(place, version, sources, profile), backend)
+        return Book(self._read(version, sources, profile)[1], backend)
+
+    def files(self, version: str, sources: str, profile: str) -> Files:
+        """The files that a rulebook was loaded from.
+
+        Raises:
+            ViewError: as `open` does.
+
+        """
+        return self._read(version, sources, profile)[0]
 
     def find(self, version: str, sources: str, profile: str) -> Book | None:
         """The rulebook of a version, None where it was not kept.
@@ -123,6 +133,15 @@ class Rulebooks:
 
         """
         return self.open(version, sources, profile) if self._place(version, sources).is_dir() else None
+
+    def _read(self, version: str, sources: str, profile: str) -> tuple[Files, Rulebook]:
+        place = self._place(version, sources)
+        if not place.is_dir():
+            raise ViewError(
+                f"the rulebook {version} (sources {sources}) was not kept: there is no `{place}`",
+                "copy it from the machine that decided; `sluice run` keeps each one it uses",
+            )
+        return _load(place, version, sources, profile)
 
     def _place(self, version: str, sources: str) -> Path:
         return self.folder / version / sources
@@ -146,17 +165,18 @@ def _write(path: Path, text: str) -> None:
         os.fsync(stream.fileno())
 
 
-def _load(place: Path, version: str, sources: str, profile: str) -> Rulebook:
+def _load(place: Path, version: str, sources: str, profile: str) -> tuple[Files, Rulebook]:
     """Load what is kept in a folder, and see that it is what it should be."""
+    files = read_files(place)
     try:
-        rulebook = Workspace(read_files(place)).rulebook(profile)
+        rulebook = Workspace(files).rulebook(profile)
     except LoadError as error:
         first = error.findings[0]
         raise ViewError(f"what is kept in `{place}` does not load: {first.span}: {first.message}", _RESTORE) from error
     if (rulebook.version, rulebook.sources_digest) != (version, sources):
         found = f"{rulebook.version} (sources {rulebook.sources_digest})"
         raise ViewError(f"what is kept in `{place}` is {found}, so it was changed", _RESTORE)
-    return rulebook
+    return files, rulebook
 
 
 _RESTORE = "restore the folder from a copy, or read it with the release of Sluice that wrote it"

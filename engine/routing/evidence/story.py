@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import get_args
 
-from engine.journal.events import Event, IntentReceived, IntentRefused, Outcome
+from engine.journal.events import DUPLICATE_ID, Event, IntentReceived, IntentRefused, Outcome
 from engine.language.spelling import did_you_mean
 from engine.routing.evidence.errors import ViewError
 from engine.routing.evidence.owners import Owners
@@ -95,10 +95,19 @@ def story(events: Iterable[Event], intent_id: str) -> list[Event]:
     return found
 
 
+def begins(event: Event) -> bool:
+    """Whether it is the first that a journal says of an intent; a refused duplicate is about one that began before."""
+    return isinstance(event, IntentReceived) or (isinstance(event, IntentRefused) and event.code != DUPLICATE_ID)
+
+
 def is_open(events: Sequence[Event]) -> bool:
-    """Whether the intent of a story has not ended; one that was refused at once never began."""
-    return not any(isinstance(event, Outcome) for event in events) and not all(
-        isinstance(event, IntentRefused) for event in events
+    """Whether the intent of a story was taken and has not ended.
+
+    False for one that was refused at once, and where it is not known: of a story whose beginning is missing, such as
+    markouts alone, the end may be missing as well.
+    """
+    return any(isinstance(event, IntentReceived) for event in events) and not any(
+        isinstance(event, Outcome) for event in events
     )
 
 

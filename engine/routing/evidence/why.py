@@ -28,6 +28,7 @@ from engine.language.model import Leaf, Policy, Rule, Step
 from engine.language.types import Value
 from engine.routing.chain import ROUTING
 from engine.routing.evidence.costs import CostTotals, Saving, Shortfall, shortfall
+from engine.routing.evidence.measured import Measured
 from engine.routing.evidence.nearness import Gap, gaps
 
 READS: tuple[type[Event], ...] = (IntentReceived, Decided, Routed, ProbeGranted, Outcome, BaselineDone)
@@ -181,7 +182,15 @@ def why(
     looking = _Looking(Why(symbol, since_ms, until_ms), book_of)
     for event in events:
         looking.see(event)
+    looking.finish()
     return looking.answer
+
+
+@dataclass(slots=True)
+class _Intent(Measured):
+    """One intent that was routed in the window."""
+
+    routed: Routed = field(kw_only=True)
 
 
 class _Looking:
@@ -193,8 +202,7 @@ class _Looking:
         self._books: dict[tuple[str, str, str], Book | None] = {}
         self._symbols: dict[str, str] = {}
         self._records: dict[str, _Record] = {}
-        self._open: dict[str, Routed] = {}
-        self._ended: dict[str, tuple[Outcome, VetoLook]] = {}
+        self._open: dict[str, _Intent] = {}
         self._behinds: dict[tuple[str, str], tuple[_Behind, ...]] = {}
         self._seen: tuple[str, model.Binding, Environment] | None = None
         """Of the last decision that was looked into: its id, the values in force, what its rules saw."""
@@ -214,9 +222,14 @@ class _Looking:
                 self.answer.probes += event.symbol == symbol and self._is_inside(event.ts_ms)
             case Outcome():
                 self._see_outcome(event)
-            case BaselineDone(baseline=baseline):
-                if baseline == RESTING:
-                    self._see_resting(event)
+            case BaselineDone():
+                self._see_baseline(event)
+
+    def finish(self) -> None:
+        """Add up those of which not everything was said, as far as it goes."""
+        for intent in self._open.values():
+            self._add(intent)
+        self._open.clear()
 
     def _is_inside(self, ts_ms: int) -> bool:
         since_ms, until_ms = self.answer.since_ms, self.answer.until_ms
@@ -237,7 +250,7 @@ class _Looking:
             answer.refused += 1
             answer.refusals.update(routed.vetoes or ["too small"])
             return
-        self._open[routed.intent_id] = routed
+        self._open[routed.intent_id] = _Intent(routed=routed)
         if routed.route == "maker":
             answer.maker += 1
             return
@@ -252,10 +265,27 @@ class _Looking:
                 self._look_at(fired, record)
 
     def _see_outcome(self, outcome: Outcome) -> None:
-        routed = self._open.pop(outcome.intent_id, None)
-        if routed is None:
+        intent = self._open.get(outcome.intent_id)
+        if intent is not None:
+            intent.outcome = outcome
+            self._settle(outcome.intent_id, intent)
+
+    def _see_baseline(self, baseline: BaselineDone) -> None:
+        intent = self._open.get(baseline.intent_id)
+        if intent is not None:
+            intent.baselines[baseline.baseline] = baseline
+            self._settle(baseline.intent_id, intent)
+
+    def _settle(self, intent_id: str, intent: _Intent) -> None:
+        if intent.is_complete:
+            self._add(intent)
+            del self._open[intent_id]
+
+    def _add(self, intent: _Intent) -> None:
+        """Add up what an intent cost."""
+        cost, routed = intent.cost, intent.routed
+        if cost is None:
             return
-        cost = shortfall(outcome)
         if routed.route == "maker":
             self.answer.maker_cost.add(cost)
             return
@@ -265,18 +295,7 @@ class _Looking:
             look.cost.add(cost)
             if len(routed.vetoes) == 1:
                 look.alone_cost.add(cost)
-                self._ended[outcome.intent_id] = (outcome, look)
-
-    def _see_resting(self, baseline: BaselineDone) -> None:
-        """What an intent would have cost at rest. Both are measured at the same end."""
-        ended = self._ended.pop(baseline.intent_id, None)
-        if ended is None:
-            return
-        outcome, look = ended
-        cost: Shortfall = shortfall(outcome, baseline.end_mid)
-        rested = shortfall(baseline)
-        if cost.total_usd is not None and rested.total_usd is not None and cost.notional_usd:
-            look.saving.add(cost.total_usd - rested.total_usd, cost.notional_usd)
+                _compare(look, cost, intent.baselines.get(RESTING))
 
     def _look_at(self, fired: _Fired, record: _Record) -> None:
         """What one veto saw, and how near it was."""
@@ -330,6 +349,15 @@ class _Looking:
         if key not in self._books:
             self._books[key] = self._book_of(*key)
         return self._books[key]
+
+
+def _compare(look: VetoLook, cost: Shortfall, resting: BaselineDone | None) -> None:
+    """What an intent would have cost at rest. Both are measured at the same end."""
+    if resting is None:
+        return
+    rested = shortfall(resting)
+    if cost.total_usd is not None and rested.total_usd is not None and cost.notional_usd:
+        look.saving.add(cost.total_usd - rested.total_usd, cost.notional_usd)
 
 
 def _nears(fired: _Fired, record: _Record) -> Iterator[Near]:

@@ -36,6 +36,7 @@ from engine.journal.events import (
     Routed,
     RulebookLoaded,
     RulebookRefused,
+    RulesSource,
     SessionEnded,
     SessionStarted,
     ShadowDecided,
@@ -69,6 +70,11 @@ class Words:
             SessionStarted: self._session_started,
             RulebookLoaded: _loaded,
             RulebookRefused: lambda event: f"rulebook of {event.profile} refused ({event.stage}): {event.reason}",
+            RulesSource: lambda event: (
+                f"no rules can be had from {event.origin}: {event.reason}"
+                if event.state == "away"
+                else f"rules can be had again from {event.origin}"
+            ),
             CandidateMoved: _candidate,
             ShadowDecided: _shadow,
             Given: _given,
@@ -80,7 +86,7 @@ class Words:
             CancelRequested: lambda event: f"to be cancelled: {event.reason}",
             Decided: self._decided,
             Routed: self._routed,
-            Worked: lambda event: f"to {event.action}: {_after_headline(event.reason)}",
+            Worked: lambda event: f"to {event.action}: {after_headline(event.reason)}",
             OrderPlanned: self._order,
             CancelPlanned: lambda event: f"cancel of {self._name(event.client_id)} sent: {_short(event.reason)}",
             QueryPlanned: lambda event: f"query {event.attempt} for {self._name(event.client_id)} sent",
@@ -92,7 +98,7 @@ class Words:
             MarkedOut: _markout,
             BaselineDone: _baseline,
             BreakerMoved: lambda event: (
-                f"breaker of {event.scope} {event.was} → {event.state}: {_after_headline(event.reason)}"
+                f"breaker of {event.scope} {event.was} → {event.state}: {after_headline(event.reason)}"
             ),
             Tuned: _tuned,
             Snapshot: lambda event: f"snapshot {event.tick}",
@@ -122,13 +128,13 @@ class Words:
     def _routed(self, event: Routed) -> str:
         if event.event != "decision":
             what = event.event.replace("_", " ")
-            return f"{what}, {_plain(event.target)} left for {event.route}: {_after_headline(event.reason)}"
+            return f"{what}, {_plain(event.target)} left for {event.route}: {after_headline(event.reason)}"
         if event.route == "none":
-            return f"not routed: {_after_headline(event.reason)}"
+            return f"not routed: {after_headline(event.reason)}"
         probe = ", a probe" if event.probe else ""
         offset = f", offset {_number(event.offset_bps)} bps" if event.route == "maker" else ""
         tier = f", tier {event.quality}" if event.quality else ""
-        return f"{event.route} for {_plain(event.target)}{offset}{tier}{probe}: {_after_headline(event.reason)}"
+        return f"{event.route} for {_plain(event.target)}{offset}{tier}{probe}: {after_headline(event.reason)}"
 
     def _absent(self, event: ProvedAbsent) -> str:
         asked = counted(event.queries, "query", "queries")
@@ -273,7 +279,7 @@ def _state(state: str) -> str:
     return f", now {state}" if state else ""
 
 
-def _after_headline(reason: str) -> str:
+def after_headline(reason: str) -> str:
     """A reason without its first word, which the line says already."""
     head, colon, rest = reason.partition(": ")
     return rest if colon and " " not in head.removeprefix("not ") else reason

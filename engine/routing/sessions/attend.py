@@ -12,8 +12,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from types import FrameType
 from typing import Protocol, TypeAlias
@@ -141,21 +141,26 @@ def embedded(options: SessionOptions, market: MarketSource) -> Opening:
     async def opening(
         watchers: Sequence[Watcher], progress: Callable[[int], None], standard_input: StandardInput
     ) -> Running:
-        return open_embedded(
-            await _with_first_bundle(options),
-            market,
-            watchers=watchers,
-            progress=progress,
-            standard_input=standard_input,
-        )
+        async with _with_first_bundle(options) as chosen:
+            return open_embedded(chosen, market, watchers=watchers, progress=progress, standard_input=standard_input)
 
     return opening
 
 
-async def _with_first_bundle(options: SessionOptions) -> SessionOptions:
+@asynccontextmanager
+async def _with_first_bundle(options: SessionOptions) -> AsyncIterator[SessionOptions]:
+    """The options with the first bundle of their address, if there is one, which is let go of where nothing starts."""
     if options.reload is None:
-        return options
-    return replace(options, reload=await fetch_first(options.reload, options.profile, options.logs))
+        yield options
+        return
+    reload = await fetch_first(options.reload, options.profile, options.logs)
+    try:
+        yield replace(options, reload=reload)
+    except BaseException:
+        if reload.fetched is not None:
+            with suppress(Exception):  # what kept it from starting is what counts
+                await reload.fetched.remote.aclose()
+        raise
 
 
 def remote(options: SessionOptions, host: str, port: int) -> Opening:
@@ -164,14 +169,10 @@ def remote(options: SessionOptions, host: str, port: int) -> Opening:
     async def opening(
         watchers: Sequence[Watcher], progress: Callable[[int], None], standard_input: StandardInput
     ) -> Running:
-        return await open_remote(
-            await _with_first_bundle(options),
-            host,
-            port,
-            watchers=watchers,
-            progress=progress,
-            standard_input=standard_input,
-        )
+        async with _with_first_bundle(options) as chosen:
+            return await open_remote(
+                chosen, host, port, watchers=watchers, progress=progress, standard_input=standard_input
+            )
 
     return opening
 

@@ -11,23 +11,25 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
 from engine.backends.compiled import Verdict
+from engine.backends.decision import explain_firing
 from engine.backends.facts import FactsError
 from engine.book import Book
 from engine.journal.events import CandidateMoved, Checkpoint, Event, Given, Imported, Outcome, Routed, RulebookLoaded
 from engine.journal.writer import Journal
+from engine.language.evaluate import Known as KnownValue
 from engine.language.findings import Finding, LoadError, Severity, Span
-from engine.language.types import FlagType
+from engine.language.types import ChoiceType, FlagType, NumberType
 from engine.market import Event as MarketEvent
 from engine.market import Quote, Trade
 from engine.routing.account import Account
-from engine.routing.autotune import Autotune, Tuning
-from engine.routing.breakers import Breakers
-from engine.routing.chain import Chain, MissingPolicyError
+from engine.routing.autotune import AUTOTUNE, SUGGEST, Autotune, Tuning
+from engine.routing.breakers import BREAKER, Breakers
+from engine.routing.chain import ADMISSION, CHAIN, ROUTING, WORKING, Chain, MissingPolicyError
 from engine.routing.effectiveness import Effectiveness, Sample
 from engine.routing.evidence.baselines import Baselines
 from engine.routing.evidence.files import ContractFiles
@@ -93,6 +95,28 @@ class Surroundings:
     """Seconds of real time: how often files are written goes by it, and nothing else."""
 
 
+_Kinds: TypeAlias = Mapping[str, type[FlagType | NumberType | ChoiceType]]
+
+_ASKED: Mapping[str, _Kinds] = {
+    ADMISSION: {"admit": FlagType, "admitted_qty": NumberType},
+    ROUTING: {"route": ChoiceType},
+    WORKING: {"action": ChoiceType},
+    BREAKER: {"next_state": ChoiceType, "pause_maker": FlagType},
+    SUGGEST: {"suggested_bias_delta": NumberType, "suggested_offset_delta_bps": NumberType},
+    AUTOTUNE: {
+        "apply": FlagType,
+        "next_bias_delta": NumberType,
+        "next_offset_delta_bps": NumberType,
+        "flip": FlagType,
+        "next_maker_first": FlagType,
+    },
+    ROLLOUT: {MAY_PROMOTE: FlagType, MAY_STAY: FlagType},
+}
+"""What a session asks of each policy, as far as it cannot do without; what else one decides is its own matter."""
+
+_WORDS = {FlagType: "flag", NumberType: "number", ChoiceType: "choice"}
+
+
 def unfit(book: Book) -> Iterator[Finding]:
     """Why no desk can decide by a book; nothing where one can."""
     where = Span(f"profiles/{book.profile}.yaml", 1, 1, 1, 2)
@@ -103,14 +127,18 @@ def unfit(book: Book) -> Iterator[Finding]:
         yield from error.findings
     except (MissingPolicyError, FactsError) as error:
         yield Finding("reload.unfit", Severity.ERROR, where, error.message, error.help)
-    if ROLLOUT not in book.policies:
         return
-    policy = book.policy(ROLLOUT)
-    for name in (MAY_PROMOTE, MAY_STAY):
-        if name not in policy.decides or not isinstance(policy.types()[name], FlagType):
-            message = f"the policy `{ROLLOUT}` does not decide the flag `{name}`"
-            help_text = f"add it to its `decides`, or take `{ROLLOUT}` out of the profile"
-            yield Finding("reload.unfit", Severity.ERROR, where, message, help_text)
+    tunes = {SUGGEST, AUTOTUNE} <= set(book.policies)  # neither is asked without the other
+    for asked, names in _ASKED.items():
+        if asked not in book.policies or (asked in (SUGGEST, AUTOTUNE) and not tunes):
+            continue
+        policy = book.policy(asked)
+        for name, kind in names.items():
+            if name not in policy.decides or not isinstance(policy.types()[name], kind):
+                message = f"the policy `{asked}` does not decide the {_WORDS[kind]} `{name}`"
+                without = "" if asked in CHAIN else f", or take `{asked}` out of the profile"
+                help_text = f"add it to its `decides`{without}"
+                yield Finding("reload.unfit", Severity.ERROR, where, message, help_text)
 
 
 class _ToMeasure(View):
@@ -212,21 +240,34 @@ class Desk:
         self._emit_now(msgspec.structs.replace(moved, seq=0, state=state, reason=reason))
 
     def against_candidate(self, flag: str) -> str | None:
-        """The vetoes against a flag of the policy `rollout`; None where none stands, or the profile does not run it."""
+        """The vetoes against a flag of the policy `rollout`, with their values and places in its files.
+
+        None where none stands, or the profile does not run it.
+        """
         judged = self.judge_candidate()
         if judged is None or judged[flag] is True:
             return None
-        deciding = {step.ruleset for step in self.book.policy(ROLLOUT).steps if flag in dict(step.sets)}
-        vetoes = [rule for rule in judged.vetoes if rule.partition(".")[0] in deciding]
-        return ", ".join(vetoes) or f"`{flag}` is not true"
+        book = self.book
+        deciding = {step.ruleset for step in book.policy(ROLLOUT).steps if flag in dict(step.sets)}
+        decision, _ = book.trace(ROLLOUT, self._of_candidate())
+        names: dict[str, KnownValue] = {**decision.seen.names(), **decision.outcome.values}
+        binding, told = book.rulebook.binding_of(None), decision.seen.told()
+        vetoes = [veto for veto in decision.outcome.vetoes if veto.rule.ruleset in deciding]
+        shown = [
+            f"{explain_firing(veto, names, binding, told)} at {veto.rule.span.file}:{veto.rule.span.line}"
+            for veto in vetoes
+        ]
+        return "; ".join(shown) or f"`{flag}` is not true"
 
     def judge_candidate(self) -> Verdict | None:
         """What the policy `rollout` says of the candidate; None where the profile does not run it."""
         book = self.book
-        if ROLLOUT not in book.policies:
-            return None
+        return book.verdict(ROLLOUT, self._of_candidate()) if ROLLOUT in book.policies else None
+
+    def _of_candidate(self) -> dict[str, Any]:
+        """What the policy `rollout` decides on."""
         handing = self.router.deciders.active.handing
-        return book.verdict(ROLLOUT, handing.to(ROLLOUT, self.router.now_ms, None, {"candidate": self.tried.facts()}))
+        return handing.to(ROLLOUT, self.router.now_ms, None, {"candidate": self.tried.facts()})
 
     def _guard(self) -> None:
         """End a rollout that the rules no longer let go on."""

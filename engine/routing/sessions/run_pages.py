@@ -20,6 +20,7 @@ from rich.text import Text
 
 from engine.market.choice import iso
 from engine.printing import counted, print_wrapped, printable
+from engine.reload.pages import gate_line
 from engine.routing.effectiveness import WINDOW_S
 from engine.routing.evidence.report import report_json
 from engine.routing.evidence.report_pages import print_report
@@ -46,6 +47,9 @@ def print_head(console: Console, options: SessionOptions, market: MarketSource |
     _print_labelled(console, "intents", _intents(options, running))
     _print_labelled(console, "telemetry", _telemetry(options, running))
     _print_labelled(console, "assumed", _assumed(options))
+    if options.reload is not None and running.reloading is not None:
+        origin = running.reloading.in_force.origin.name
+        _print_labelled(console, "reload", f"from {origin}; gate {gate_line(options.reload.gate)}")
     notes = _folded(_notes(options, market, running))
     for number, note in enumerate(notes[:_MOST_NOTES]):
         _print_labelled(console, "" if number else "notes", note)

@@ -20,6 +20,7 @@ from engine.journal.events import SessionEnded, SessionStarted
 from engine.market import Event, Quote, Trade
 from engine.routing.sessions.collector import collect_while_idle
 from engine.routing.sessions.desk import NEVER_MS, Desk
+from engine.routing.sessions.inbox import Inbox
 from engine.routing.sessions.strategy import IntentSource
 from engine.venues.remote import RemoteVenue
 from engine.venues.venue import EmbeddedVenue
@@ -28,6 +29,9 @@ _LONGEST_WAIT_S = 0.25  # of real time, for a venue that says nothing: a stop is
 _MOST_SILENT_S = 5.0  # of real time, from a venue that is to cancel what rests before the session ends
 _BREATH = 200  # events of a market between two moments at which other tasks are let in
 _MOST_AT_ONCE = 2_000  # events of a market taken before the venue's messages are looked at again
+
+NOT_TAKEN = "the session ended before it was taken"
+"""Why an intent that was handed in is refused when the session ends."""
 
 
 @dataclass(slots=True)
@@ -69,16 +73,19 @@ class _Session:
         stop: Stop | None = None,
         progress: Callable[[int], None] | None = None,
         breathes: bool = False,
+        inbox: Inbox | None = None,
     ) -> None:
         """`started` is the first event to write, at whatever time that is. `progress` is told the time now and then.
 
-        One that `breathes` lets other tasks of its loop in every now and then, however fast its market goes by.
+        One that `breathes` lets other tasks of its loop in every now and then, however fast its market goes by. `inbox`
+        is the one that `intents` look into, where something can be handed in.
         """
         self._breathes = breathes
         self.desk = desk
         self.ending = Ending()
         self.stop = stop or Stop()
         self._intents = intents
+        self._inbox = Inbox() if inbox is None else inbox
         self._started = started
         self._quotes_left = NEVER_MS if limit_quotes is None else limit_quotes
         self._end_with_intents = end_with_intents
@@ -114,13 +121,18 @@ class _Session:
         if self._takes_intents:
             for request, place in self._intents.take(now_ms):
                 desk.router.on_request(request, now_ms, place)
-        desk.settle()
+        self._settle()
         self.ending.last_ms = max(self.ending.last_ms, now_ms)
         self._due_ms = self._next_ms()
         if self._end_with_intents and self._intents.next_ms() is None and not desk.router.ledger.works:
             self.stop("intents_ended")
         if self._progress is not None:
             self._progress(now_ms)
+
+    def _settle(self) -> None:
+        """Write everything down; who waits for a word on an intent has it from here on."""
+        self.desk.settle()
+        self._inbox.settle(is_written=self.desk.journal.is_writable)
 
     @property
     def _takes_intents(self) -> bool:
@@ -140,8 +152,10 @@ class _Session:
         self._is_ending = True
         ending.reason = self.stop.reason or "market_ended"
         desk.router.on_time(ending.last_ms)
+        for request, place in self._inbox.leave():
+            desk.router.on_left_over(request, place, NOT_TAKEN)
         desk.router.cancel_all("session_ended")
-        desk.settle()
+        self._settle()
         return ending.last_ms + desk.around.shape.close_within_ms
 
     def _conclude(self) -> Ending:
@@ -160,6 +174,28 @@ class _Session:
 
 class Embedded(_Session):
     """A session over a market of its own."""
+
+    async def rest(self, seconds: float, market_ms: Callable[[], int]) -> None:
+        """Wait for the next event of a market that goes by slowly; what is handed in meanwhile is taken at once.
+
+        `market_ms` gives the time of the market, which is before that event.
+        """
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + seconds
+        handed_in = asyncio.Event()
+        self._inbox.wakes(lambda: loop.call_soon_threadsafe(handed_in.set))
+        if self._inbox:
+            handed_in.set()
+        while loop.time() < until_s and await _is_set_by(handed_in, until_s):
+            handed_in.clear()
+            self._take_between(max(market_ms(), self.ending.last_ms))
+
+    def _take_between(self, now_ms: int) -> None:
+        """Take what was handed in between two events, after all that is due before that."""
+        self._inbox.due_ms = now_ms
+        while self._due_ms < now_ms:
+            self._at(self._due_ms)
+        self._at(now_ms)
 
     async def run(self, events: AsyncIterator[Event], venue: EmbeddedVenue) -> Ending:
         """Run to the end of the market, or until somebody stops it."""
@@ -215,6 +251,8 @@ class Remote(_Session):
         """Run to the end of the venue's market, or until somebody stops it."""
         self._connections = venue.connections
         self._begin(venue.now_ms())
+        loop = asyncio.get_running_loop()
+        self._inbox.wakes(lambda: loop.call_soon_threadsafe(venue.wake))
         while not self.stop.reason and not venue.is_over:
             await venue.wait(_LONGEST_WAIT_S)
             self._take(venue)
@@ -251,3 +289,13 @@ class Remote(_Session):
                 self._due_ms = self._next_ms()
         self._at(max(venue.now_ms(), self.ending.last_ms))
         desk.router.commit()  # an fsync may be due, though there is nothing new
+
+
+async def _is_set_by(event: asyncio.Event, until_s: float) -> bool:
+    """Wait for an event; False where the time of the loop came to `until_s` first."""
+    try:
+        async with asyncio.timeout_at(until_s):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True

@@ -29,12 +29,13 @@ from engine.journal.errors import JournalError, JournalUnwritableError
 from engine.journal.events import BaselineDone, Checkpoint, Decided, Event, SessionStarted
 from engine.journal.reader import read
 from engine.journal.writer import NEVER, FsyncPolicy, Journal
-from engine.language.findings import SluiceError
+from engine.language.findings import LoadError, SluiceError
 from engine.language.load import Files
 from engine.market import paced
 from engine.reload.dry_run import recent_decisions
 from engine.reload.history import RELOADS
-from engine.reload.last_good import LastGood, StartedOn, cold_start
+from engine.reload.kept_bundles import KeptBundles
+from engine.reload.last_good import GoodRulebook, LastGood, StartedOn, cold_start
 from engine.reload.pipeline import Pipeline
 from engine.reload.proving import prover
 from engine.reload.read import Signature, read_home
@@ -51,7 +52,7 @@ from engine.routing.sessions.generated_samples import generated_samples
 from engine.routing.sessions.inbox import Inbox
 from engine.routing.sessions.reloading.beside import Reloading
 from engine.routing.sessions.reloading.options import ReloadOptions
-from engine.routing.sessions.session import Embedded, Ending, Remote, Stop
+from engine.routing.sessions.session import NOT_TAKEN, Embedded, Ending, Remote, Stop
 from engine.routing.sessions.source import MarketSource
 from engine.routing.sessions.standard_input import StandardInput
 from engine.routing.sessions.strategy import Arriving, IntentSource, Lines, Signals, lines_of
@@ -148,16 +149,33 @@ class Running:
     lost: str = ""
     """What could not be written down to the end; empty where all was."""
 
+    inbox: Inbox | None = None
+    """Intents that are handed in while it runs; None where none can be."""
+
     async def run(self) -> Ending:
         """Run to the end, and close the journal."""
         try:
             with quiet_collector():
                 return await self._drive()
         finally:
+            self._close()
+
+    def _close(self) -> None:
+        """Close the journal. What was handed in and not taken is written down, whatever ended the session."""
+        inbox = Inbox() if self.inbox is None else self.inbox
+        try:
+            left = inbox.leave()
+            if self.desk.has_begun:
+                for request, place in left:
+                    self.desk.router.on_left_over(request, place, NOT_TAKEN)
+        finally:
             try:
                 self.journal.close()
+                inbox.settle(is_written=True)
             except JournalUnwritableError as error:
                 self.lost = f"{error.message}: {error.help}"  # said beside what did happen, not instead of it
+            finally:
+                inbox.abandon()
 
     async def _drive(self) -> Ending:
         if self.reloading is None:
@@ -205,7 +223,6 @@ def open_embedded(
     _check_intents(options)
     opened = _open_book(options)
     book = opened.book
-    Chain(book)  # what cannot run must not take the last session's journal out of the way
     _make_way(options.logs)
     stop = Stop()
     with ExitStack() as undo:
@@ -226,8 +243,10 @@ def open_embedded(
             stop=stop,
             progress=progress,
             breathes=options.reload is not None,
+            inbox=options.inbox,
         )
         undo.pop_all()
+    rest = None if options.inbox is None else session.rest
     return Running(
         book,
         desk,
@@ -237,9 +256,10 @@ def open_embedded(
         stop,
         intents.name,
         telemetry,
-        lambda: session.run(paced(feed, options.speed), venue),
+        lambda: session.run(paced(feed, options.speed, rest=rest), venue),
         so_far=session.ending,
         reloading=_reloading(options, desk, opened),
+        inbox=options.inbox,
     )
 
 
@@ -290,6 +310,7 @@ async def open_remote(
             end_with_intents=options.end_with_intents,
             stop=stop,
             progress=progress,
+            inbox=options.inbox,
         )
         undo.pop_all()
 
@@ -314,6 +335,7 @@ async def open_remote(
         past,
         session.ending,
         reloading=_reloading(options, desk, opened),
+        inbox=options.inbox,
     )
 
 
@@ -373,7 +395,7 @@ def _around(
         shape=options.router,
         risk=risk,
         baselines=baselines,
-        watchers=watchers,
+        watchers=watchers if options.inbox is None else (*watchers, options.inbox.see),
         imports=imports,
     )
 
@@ -426,21 +448,36 @@ def _open_book(options: SessionOptions) -> _Opened:
     """The rulebook to begin with; where other ones may come in, the last good one if the files are broken.
 
     Raises:
-        LoadError: for files that do not load.
+        LoadError: for files that do not load, and for a rulebook that cannot run a session.
+        MissingPolicyError: for a profile that does not run all of the chain.
         ColdStartError: for files that are refused, where no rulebook that ran before can stand in for them.
 
     """
     store = Rulebooks(options.logs)
     if options.reload is None:
-        return _Opened(store.load(options.home, options.profile), store)
+        book = store.load(options.home, options.profile)
+        Chain(book)
+        if found := list(unfit(book)):
+            raise LoadError(found)
+        return _Opened(book, store)
     fetched, seen = options.reload.fetched, None
     if fetched is None:
         reading = read_home(options.home)
         files, seen = reading.files, reading.signature
     else:
         files = fetched.files
-    started = cold_start(files, _pipeline(options, files, store), LastGood(options.logs), store)
+    remembered, vouch = LastGood(options.logs), _vouch(options)
+    started = cold_start(files, lambda held: _pipeline(options, held, store), remembered, store, vouch=vouch)
     return _Opened(started.book, store, started, seen)
+
+
+def _vouch(options: SessionOptions) -> Callable[[GoodRulebook], None]:
+    """What sees that a rulebook may stand in for what is refused: where bundles must be signed, that its bundle is."""
+    reload = options.reload
+    if reload is None or reload.address is None or not reload.keys:
+        return lambda _: None
+    keys = reload.keys
+    return lambda good: KeptBundles(options.logs).verify(good, options.profile, keys)
 
 
 def _pipeline(options: SessionOptions, files: Files, store: Rulebooks) -> Pipeline:

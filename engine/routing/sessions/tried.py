@@ -122,8 +122,8 @@ class Tried(View):
             self._costs.add(shortfall(event))
 
 
-def candidate_status(tried: Tried) -> CandidateStatus | None:
-    """What a status says of the candidate; None where there is none."""
+def candidate_status(tried: Tried, since_ms: int | None = None) -> CandidateStatus | None:
+    """What a status says of the candidate; None where there is none. `since_ms` is when it came into its state."""
     moved, found = tried.moved, tried.divergences
     if moved is None:
         return None
@@ -131,6 +131,7 @@ def candidate_status(tried: Tried) -> CandidateStatus | None:
         state=moved.state,
         profile=moved.profile,
         version=moved.rulebook,
+        since_ms=since_ms,
         symbols=moved.symbols,
         reason=moved.reason,
         facts=tried.facts() or {},

@@ -13,20 +13,27 @@ from markupsafe import Markup
 
 from engine.analysis.explain import ConditionLook, Explanation, GapLook, LeafLook, RuleLook, StepLook
 from engine.backends.decision import show_value
-from engine.journal.events import Decided, Event, Heard, OrderError, Outcome, Routed
+from engine.journal.events import (
+    Decided,
+    Event,
+    Heard,
+    OrderError,
+    Outcome,
+    Routed,
+)
 from engine.printing import counted
-from engine.routing.evidence.story import is_open
-from engine.routing.evidence.words import Words
+from engine.routing.breakers import BREAKER
+from engine.routing.evidence.story import begins, is_open
+from engine.routing.evidence.words import Words, after_headline
 from engine.venues.messages import Fill
-from engine.web.kept import Remade, decision_id_of
+from engine.web.kept import decision_id_of
+from engine.web.pages.head_html import EVENTS, MADE, PAUSED, WHY_PAUSED, intent_link
 from engine.web.pages.markup import (
-    UNKNOWN,
     Child,
     cell,
     clock,
     decision_link,
     empty,
-    facts_list,
     file_link,
     join,
     mark,
@@ -43,10 +50,9 @@ from engine.web.pages.vetoes import is_refused
 
 FEED, FEED_TABLE, FEED_NOTE, STORY = "feed", "feed-table", "feed-note", "story"
 MOST_ROWS: Final = 100
-"""Rows that a page holds: older ones are found by filters."""
+"""Rows that a page holds: older ones stand on the next."""
 
-_COLUMNS: Final = ("time", "symbol", "route", "tier", "bias", "offset", "spread", "vetoes", "reason", "")
-_EVENTS: Final = {"decision": "", "decided_again": "decided again", "fallback": "fell back"}
+_COLUMNS: Final = ("time", "symbol, intent", "route", "tier", "bias", "offset", "spread", "vetoes", "reason", "")
 
 
 def feed_html(routes: Sequence[Routed], none: str = "") -> Markup:
@@ -56,9 +62,12 @@ def feed_html(routes: Sequence[Routed], none: str = "") -> Markup:
     return tag("div", body, None if rows else empty(none), id_=FEED_TABLE, class_="wide")
 
 
-def feed_note(*, waiting: int = 0, passed: int = 0) -> Markup:
-    """What the feed does not show: decisions that wait while it is held still, and that came too fast for it."""
-    said = []
+def feed_note(*, waiting: int = 0, passed: int = 0, found: str = "") -> Markup:
+    """What the feed does not show: decisions that wait while it is held still, and that came too fast for it.
+
+    `found` says what was found in the journal.
+    """
+    said = [found] if found else []
     if waiting:
         said.append(f"held still: {counted(waiting, 'newer decision')} can be shown")
     if passed:
@@ -68,22 +77,30 @@ def feed_note(*, waiting: int = 0, passed: int = 0) -> Markup:
 
 def feed_row(routed: Routed) -> Markup:
     """One route decision."""
-    event = _left(routed) if routed.route == "none" else _EVENTS.get(routed.event, routed.event.replace("_", " "))
+    event = EVENTS.get(routed.event, routed.event.replace("_", " "))
+    if routed.route == "none" and routed.event in MADE:
+        event = _left(routed)
+    intent = tag("small", intent_link(routed.intent_id), class_="intent")
     exit_ = tag("small", "exit") if routed.is_exit else None
     link = decision_link(routed.decision_id, "open", label=f"open the decision on {routed.intent_id}")
     return row(
         cell("time", _time(routed.ts_ms)),
-        cell("symbol", tag("b", routed.symbol), " ", routed.side or "", " ", exit_, class_="who"),
+        cell("symbol, intent", tag("b", routed.symbol), " ", routed.side or "", " ", exit_, intent, class_="who"),
         cell("route", mark(routed.route), tag("small", event) if event else None),
         cell("tier", mark(routed.quality)),
         cell("bias", number(routed.bias, digits=2)),
         cell("offset", number(routed.offset_bps, "bps"), class_="num"),
         cell("spread", number(routed.spread_bps, "bps"), class_="num"),
         cell("vetoes", [tag("code", name(veto)) for veto in routed.vetoes] or soft("none"), class_="vetoes"),
-        cell("reason", name(without_route(routed.reason, routed.route)), class_="reason"),
+        cell("reason", name(_reason(routed)), class_="reason"),
         cell("", link, class_="open"),
         class_="new",
     )
+
+
+def _reason(routed: Routed) -> str:
+    """The reason beside its route; that of a change begins with what was asked for, which the event says."""
+    return without_route(routed.reason, routed.route) if routed.event in MADE else after_headline(routed.reason)
 
 
 def _left(routed: Routed) -> str:
@@ -96,46 +113,6 @@ def _time(ts_ms: int) -> Markup:
 
 
 # --- one decision ----------------------------------------------------------------------------------------------------
-
-
-def head_html(remade: Remade, routed: Routed | None = None) -> Markup:
-    """What was decided, by what, and why; first of all what came of it, `routed`, where that has another reason."""
-    record, event = remade.record, remade.event
-    decided: Mapping[str, Any] = record["decided"]
-    route = decided.get("route")
-    pairs: list[tuple[str, Child]] = [
-        ("policy", event.policy),
-        ("symbol", str(record.get("symbol") or UNKNOWN)),
-        ("intent", event.intent_id or UNKNOWN),
-        ("at", f"{clock(event.ts_ms, dated=True)} UTC"),
-        ("rulebook", tag("code", f"{record['profile']} {record['rulebook']}")),
-        ("decision", tag("code", str(record["decision_id"]))),
-        ("journal", f"event {event.seq:,}"),
-    ]
-    values = [tag("li", tag("b", key), " ", _shown(value)) for key, value in decided.items()]
-    lead = [mark(str(route)), " "] if route is not None else []
-    differs = (
-        tag("p", "Deciding again gives other values of ", ", ".join(remade.differs), class_="alert", role="alert")
-        if remade.differs
-        else None
-    )
-    came = None
-    if routed is not None and routed.reason != record.get("reason"):
-        came = tag("p", mark(routed.route), " ", without_route(routed.reason, routed.route), class_="said")
-    return section(
-        "What was decided",
-        came,
-        tag("p", *lead, without_route(str(record.get("reason") or ""), str(route)), class_="said"),
-        differs,
-        tag("ul", values, class_="values"),
-        facts_list(pairs),
-    )
-
-
-def _shown(value: Any) -> Child:
-    if isinstance(value, str) and value in ("maker", "taker"):
-        return mark(value)
-    return show_value(value)
 
 
 def missing_html(missing: Sequence[GapLook]) -> Markup | None:
@@ -226,21 +203,30 @@ def _condition(look: ConditionLook) -> Markup:
     return tag("div", soft(f"{look.kind} of"), " ", look.truth, tag("div", items, class_="nested"), class_="nest")
 
 
-def story_html(story: Sequence[Event], shown: str = "") -> Markup:
-    """The events of an intent as a timeline, each with the time since the first; `shown` is the page's own."""
+def story_html(story: Sequence[Event], shown: str = "", *, is_cut: bool = False) -> Markup:
+    """The events of an intent as a timeline, each with the time since the first; `shown` is the page's own.
+
+    `is_cut` says that as much is at hand as may be, so that more may have happened before its end.
+    """
     title = "The story of its orders"
     if not story:
-        none = "Only the stories of the last intents are at hand; sluice journal --intent ID has them all."
+        none = f"Only the stories of the last intents are at hand; {_ALL_OF_IT}."
         return section(title, empty(none), id_=STORY)
+    is_from_start = begins(story[0])
     words, start = Words(), story[0].ts_ms
     items = [_told(event, words, start, shown) for event in story]
     return section(
         title,
+        None if is_from_start else tag("p", f"How it began is not at hand; {_ALL_OF_IT}.", class_="notice"),
         tag("ol", items, class_="story"),
-        tag("p", "It is still open.", class_="soft") if is_open(story) else None,
+        tag("p", f"More may have happened than is at hand; {_ALL_OF_IT}.", class_="notice") if is_cut else None,
+        tag("p", "It is still open.", class_="soft") if is_open(story) and is_from_start and not is_cut else None,
         note=f"from {clock(start, dated=True)} UTC",
         id_=STORY,
     )
+
+
+_ALL_OF_IT: Final = "sluice journal --intent ID has all of it"
 
 
 def _told(event: Event, words: Words, start_ms: int, shown: str) -> Markup:
@@ -286,14 +272,18 @@ def _kind(event: Event) -> str | None:
 # --- why not maker ---------------------------------------------------------------------------------------------------
 
 
-def why_not_html(found: Mapping[str, Any]) -> Markup:
-    """What would have to be otherwise, as `why_not_json` says it."""
+def why_not_html(found: Mapping[str, Any], rests_on: Sequence[str] = ()) -> Markup:
+    """What would have to be otherwise, as `why_not_json` says it.
+
+    `rests_on` are the rules that vetoed since makers waited, which another policy decided: the solver asks this one.
+    """
     wish = str(found["wish"])
     if found["already"]:
         return tag("p", f"{wish} already holds.")
     undecided = found["undecided"]
     return join(
         [
+            _not_asked(rests_on),
             tag("h3", "On other facts"),
             _facts(found["facts"], is_undecided="facts" in undecided),
             tag("h3", "On the same facts, with other values in the profile"),
@@ -301,6 +291,16 @@ def why_not_html(found: Mapping[str, Any]) -> Markup:
             _promises(found),
         ]
     )
+
+
+def _not_asked(rests_on: Sequence[str]) -> Markup | None:
+    if not rests_on:
+        return None
+    rules = join([tag("code", name(rule)) for rule in rests_on], ", ")
+    says = " rests on ", tag("code", PAUSED), ", which the policy ", tag("code", BREAKER), " decided: see "
+    why = tag("a", "why makers waited", href=f"#{WHY_PAUSED}")
+    ends = ". Its own rules say when that ends; the solver did not ask them."
+    return tag("p", rules, *says, why, ends, class_="notice")
 
 
 def _none(*, is_undecided: bool) -> Markup:

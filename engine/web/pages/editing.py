@@ -7,7 +7,9 @@ over.
 
 from __future__ import annotations
 
+import codecs
 import itertools
+import stat
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -115,11 +117,22 @@ class Editing:
             if not _check(files, name, text).is_sound:
                 raise EditError("it would not load", "mend the findings first")
             try:
-                write_whole(self.home / name, content)
+                _replace(self.home / name, content)
             except OSError as error:
                 reason = (error.strerror or str(error)).lower()
                 raise EditError(f"`{name}` cannot be written: {reason}", "check its permissions") from error
             self.read_again()
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a document as it was written: with its line ends and its mark, where a link leads, for whom it was."""
+    path = path.resolve()
+    before = path.read_bytes()
+    if 0 < before.count(b"\n") == before.count(b"\r\n"):
+        content = content.replace(b"\n", b"\r\n")
+    if before.startswith(codecs.BOM_UTF8):
+        content = codecs.BOM_UTF8 + content
+    write_whole(path, content, stat.S_IMODE(path.stat().st_mode))
 
 
 def _text(files: Files, name: str) -> str:

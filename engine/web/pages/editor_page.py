@@ -19,7 +19,7 @@ from engine.web.limits import client_of
 from engine.web.pages.editing import Checked, EditError, Editing
 from engine.web.pages.frame import every, raw
 from engine.web.pages.live_html import LiveHtml
-from engine.web.pages.markup import address, join, mark, soft, tag
+from engine.web.pages.markup import address, join, mark, nothing_of, soft, tag
 from engine.web.pages.rules_html import findings_html
 from engine.web.pages.rules_page import ruled
 from engine.web.pages.site import Site
@@ -31,6 +31,8 @@ _SETTLED_S = 0.3
 _DISK_EVERY_S = 1.0
 _ANSWER_S = 3.0
 """How long the browser may take to answer."""
+_MOST_CHARACTERS: Final = 200_000
+"""Of a document: the browser tells it twice at a save, and no message of a page may be longer than 1 MB."""
 _GONE: Final = ""
 """What stands on disk where the document was deleted."""
 
@@ -43,7 +45,13 @@ async def editor_page(site: Site, file: str | None, line: int | None) -> None:
         if not editing.names:
             raw(tag("p", "The home holds no document.", class_="alert", role="alert"))
             return
-        editor = _Editor(site, editing, file if file in editing.names else editing.names[0], line)
+        name = file if file in editing.names else editing.names[0]
+        if file is not None and name != file:
+            raw(nothing_of("document", file, f"{name} is shown"))
+        if len(editing.text(name)) > _MOST_CHARACTERS:
+            raw(tag("p", f"{name} is too long to be edited here.", class_="alert", role="alert"))
+            return
+        editor = _Editor(site, editing, name, line)
         theme.on("dark", lambda event: editor.dress(is_dark=bool(event.args)))
 
 
@@ -90,7 +98,7 @@ class _Editor:
         with ui.element("form").classes("filters").on("submit.prevent", self._save):
             self._token = ui.input("Token", password=True).props("dense outlined autocomplete=off").classes("filter")
             ui.button("Save").props("no-caps unelevated type=submit")
-            self._said = ui.label("").props("role=status")
+            self._said = ui.element("div").props("role=status")
 
     async def _begin(self) -> None:
         """Take the colours of the page, what was typed before, and the line that was asked for."""
@@ -193,9 +201,9 @@ class _Editor:
         with self._notice, ui.element("div").classes("notice"):
             raw(tag("p", "The file was changed on disk since this edit began."), shown)
             with ui.element("div").classes("filters"):
+                ui.button("Keep what is typed", on_click=lambda: self._keep(now)).props("no-caps unelevated")
                 take = ui.button("Take the file", on_click=lambda: self._take(now, None))
-                take.props("no-caps unelevated")
-                ui.button("Keep what is typed", on_click=lambda: self._keep(now)).props("no-caps outline")
+                take.props("no-caps outline")  # which throws away what was typed
 
     async def _take_unless_typed(self, now: str) -> None:
         taken = await self._take(now, self._before)
@@ -241,14 +249,20 @@ class _Editor:
             text, before = await self._held()
             await asyncio.to_thread(self._editing.save, self._name, text, before)
         except ProblemError as error:
-            self._said.text = f"Not saved: {error.detail}."
+            self._say(f"Not saved: {error.detail}.", "error")
         except EditError as error:
-            self._said.text = f"Not saved: {error.message}; {error.help}."
+            self._say(f"Not saved: {error.message}; {error.help}.", "error")
         else:
             self._begin_with(text)
             self._checked = None  # other documents may be others as well
             self._tell("")
-            self._said.text = "Saved. A session that watches the home takes it from here."
+            self._say("Saved. A session that watches the home takes it from here.", "ok")
+
+    def _say(self, text: str, state: str) -> None:
+        """What became of a save, with the sign and the colour of `state`."""
+        self._said.clear()
+        with self._said:
+            raw(tag("p", mark(state, text), class_="said"))
 
     async def _held(self) -> tuple[str, str]:
         """What the browser shows, and what was on disk where that edit began: this side may know less of both.

@@ -1,4 +1,4 @@
-"""What every page has around it: the way to the other pages, the theme, and how fresh it all is.
+"""What every page has around it: the way to the other pages, the theme, how fresh it is, and trouble with the rules.
 
 `framed` is a context: what is made inside it is the page. `every` runs something as long as a page is open, and a
 failure of it is logged and ends nothing else.
@@ -16,11 +16,13 @@ from typing import Final
 from markupsafe import Markup
 from nicegui import ui
 
+from engine.reload.status import Status
 from engine.web.guard import LOGOUT
 from engine.web.pages.freshness import freshness_html, freshness_parts
 from engine.web.pages.live_html import LiveHtml
 from engine.web.pages.markup import join, tag
 from engine.web.pages.site import Site
+from engine.web.pages.trouble_html import TROUBLE, trouble_html
 
 _log = logging.getLogger(__name__)
 
@@ -62,17 +64,26 @@ def framed(site: Site, path: str, title: str, *, lead: str = "", first: Markup |
     navigation = _navigation(path, is_logged_in=not site.is_open)
     parts = freshness_parts(site.live)
     fresh = freshness_html(parts)
+    trouble = trouble_html(_status(site, path))
     heading = join([tag("h1", title), tag("p", lead, class_="lead") if lead else None])
-    ui.add_body_html(_first(navigation, fresh, heading, first))
+    ui.add_body_html(_first(navigation, join([fresh, trouble]), heading, first))
     with ui.element("header").classes("top"):
         raw(navigation)
         theme = ThemeButton()
     Connection()
     line = LiveHtml(fresh, parts)
     every(_FRESH_EVERY_S, lambda: line.show(freshness_parts(site.live)))
+    troubled = LiveHtml(trouble, {TROUBLE: trouble})
+    troubled.props("role=status")
+    every(_FRESH_EVERY_S, lambda: troubled.show({TROUBLE: trouble_html(_status(site, path))}))
     with ui.element("div").props("id=main tabindex=-1"):  # NiceGUI's layout is the `main` around it
         raw(heading)
         yield theme
+
+
+def _status(site: Site, path: str) -> Status | None:
+    """What the session that watches the rules says; the page of rules itself shows all of it anyway."""
+    return None if path == "/rules" else site.reloads.status
 
 
 _DRESS: Final = """<script>
@@ -85,10 +96,10 @@ _DRESS: Final = """<script>
 """Takes the theme before anything is painted."""
 
 
-def _first(navigation: Markup, fresh: Markup, heading: Markup, first: Markup | None) -> str:
+def _first(navigation: Markup, lines: Markup, heading: Markup, first: Markup | None) -> str:
     """The page as it is before scripts run; `theme.js` takes it away."""
     top = tag("header", tag("div", navigation), class_="top")
-    return f"{_DRESS}{tag('div', top, fresh, tag('div', heading, first, class_='main'), id_='first')}"
+    return f"{_DRESS}{tag('div', top, lines, tag('div', heading, first, class_='main'), id_='first')}"
 
 
 def _navigation(path: str, *, is_logged_in: bool) -> Markup:

@@ -28,6 +28,8 @@ _QUIET_FLOOR_S = 5.0
 """Less is never called quiet: a busy machine may take so long."""
 _STALE_AFTER = 4.0
 """So many quiet times, and nobody is taken to write any more."""
+_BEHIND_BYTES = 1_000_000
+"""More of the journal that was not read, and what is shown is of before: as much is read in a fiftieth of a second."""
 
 State = Literal["empty", "live", "quiet", "stale", "ended"]
 
@@ -48,12 +50,14 @@ def freshness(live: Live) -> Freshness:
     """How fresh the model is now."""
     session, health = live.session, live.health
     quiet_s, old_s = live.quiet_s(), live.health_age_s()
-    if session is None and live.last_seq == 0:
-        return Freshness("empty", "no session was seen yet", ("start one with sluice run: its journal is shown here",))
+    unread = _unread(live)
+    if session is None and live.last_seq == 0 and unread is None:
+        there = f"nothing is written in {live.kept.folder} yet"
+        return Freshness("empty", "no session was seen yet", (there, "start one with sluice run"))
     is_over = session is not None and session.ended is not None
     calm_s = quiet_after_s(live.longest_gap_s())
     is_stale = quiet_s is not None and quiet_s > min(OLD_S, _STALE_AFTER * calm_s)
-    is_quiet = not is_over and not is_stale and quiet_s is not None and quiet_s > calm_s
+    is_quiet = not (is_over or is_stale or unread) and quiet_s is not None and quiet_s > calm_s
     details = [f"for {age(quiet_s)}"] if is_quiet else []
     if health is not None:
         details += [f"tick {health.tick}", f"snapshot {age(old_s)} old in market time"]
@@ -63,6 +67,8 @@ def freshness(live: Live) -> Freshness:
         details.append(f"written {age(quiet_s)} ago")
     if live.bad_lines:
         details.append(f"{live.bad_lines} broken lines passed over")
+    if unread is not None:
+        return Freshness("stale", f"stale: {unread}", tuple(details))
     if session is not None and session.ended is not None:
         return Freshness("ended", f"the session has ended: {session.ended.replace('_', ' ')}", tuple(details))
     if is_stale:
@@ -72,6 +78,21 @@ def freshness(live: Live) -> Freshness:
     if is_quiet:
         return Freshness("quiet", "quiet", tuple(details))
     return Freshness("live", "live", tuple(details))
+
+
+def _unread(live: Live) -> str | None:
+    """Why the model is not what was written, however lately that was; None where it is.
+
+    The ages of a snapshot and of a file say nothing of it: one is by the last event that was read, the other by one
+    that was not.
+    """
+    if (failure := live.failure()) is not None:
+        return f"the journal cannot be read: {failure}"
+    if live.last_seq and not live.is_caught_up:
+        return "the journal is being read"
+    if live.unread_bytes() > _BEHIND_BYTES:
+        return "the journal is not read to its end"
+    return None
 
 
 def quiet_after_s(longest_gap_s: float | None) -> float:

@@ -15,9 +15,11 @@ from typing import Final
 from markupsafe import Markup
 
 from engine.printing import counted
-from engine.routing.evidence.contract import LastRoute, SymbolExecution, SymbolHealth, Warned
+from engine.routing.evidence.contract import SymbolExecution, SymbolHealth, Warned
 from engine.routing.evidence.health import is_stale
+from engine.routing.known import VENUE
 from engine.web.live import HealthNow, Point
+from engine.web.pages.head_html import PAUSED
 from engine.web.pages.markup import (
     UNKNOWN,
     Child,
@@ -226,10 +228,11 @@ def row_html(line: SymbolHealth, execution: SymbolExecution | None, trend: Seque
         tag(
             "th",
             tag("a", line.symbol, href=address("/decisions", symbol=line.symbol)),
+            _brief(line, kind),
             scope="row",
             data_label="symbol",
         ),
-        cell("status", mark(line.status), _warnings(line), class_="status"),
+        cell("status", mark(line.status), _warnings(line, kind), class_="status"),
         shown(
             "maker fill",
             seen(percent(line.maker_fill_rate)),
@@ -265,10 +268,26 @@ def row_html(line: SymbolHealth, execution: SymbolExecution | None, trend: Seque
             tag("small", regime or UNKNOWN),
         ),
         shown("breaker", _breakers(line)),
-        cell("last decision", _last(line.last_route_decision), _gates(line), class_="last"),
+        cell("last decision", _last(line), _gates(line), class_="last"),
         shown("ages", _ages(line)),
         id_=row_id(line.symbol),
     )
+
+
+def _brief(line: SymbolHealth, kind: str) -> Markup:
+    """The row in a few words, which folds out the rest where a row is a card on a narrow screen."""
+    flags = ", ".join(warned.flag.replace("_", " ") for warned in line.warnings)
+    is_said = any(warned.flag == "breaker_open" for warned in line.warnings)
+    open_ = [] if is_said else [each for each in line.breakers if each.state != "closed"]
+    figures = f"fill {percent(line.maker_fill_rate)}, fallback {percent(line.fallback_rate)}"
+    said = [
+        mark(line.status),
+        tag("span", flags, class_=f"mark {'warn' if kind == 'warned' else kind}") if flags else None,
+        soft(f"({figures})") if is_stale(line, "telemetry") else figures,
+        *[mark(_state(each.state, line), f"breaker {each.state.replace('_', ' ')}") for each in open_[:1]],
+    ]
+    shown = join([tag("span", each) for each in said if each is not None], " ")
+    return tag("details", tag("summary", shown), id_=f"more-{line.symbol}", class_="more")
 
 
 def _bps(value: float | None) -> str:
@@ -286,16 +305,30 @@ def _spark(values: Sequence[float | None], what: str, show: Callable[[float | No
     return sparkline(values, what, (show(min(known)), show(max(known)), show(known[-1])))
 
 
-def _warnings(line: SymbolHealth) -> Child:
+def _warnings(line: SymbolHealth, kind: str) -> Child:
     """Each warning with its rule, what it saw and where it stands; the reason of the status where none is raised."""
     if not line.warnings:
         return tag("small", line.reason) if line.status != "ok" and line.reason else None
     ordered = sorted(line.warnings, key=lambda warned: not _is_cause(warned, line))
-    return tag("ul", [tag("li", _warned(warned)) for warned in ordered], class_="warnings")
+    return tag("ul", [tag("li", _warned(warned, line)) for warned in ordered], class_=f"warnings {kind}")
 
 
-def _warned(warned: Warned) -> Child:
-    return [tag("b", warned.flag.replace("_", " ")), " ", tag("small", name(warned.reason), " ", file_link(warned.at))]
+def _warned(warned: Warned, line: SymbolHealth) -> Child:
+    where = tag("small", name(warned.reason), " ", file_link(warned.at))
+    return [tag("b", warned.flag.replace("_", " ")), " ", _waiting(warned, line), where]
+
+
+def _waiting(warned: Warned, line: SymbolHealth) -> Markup | None:
+    """In words, where a warning rests on the fact that makers wait: which breaker makes them, and by which rule."""
+    if not re.search(rf"\b{PAUSED}\b", warned.reason):
+        return None
+    told = [
+        f"the breaker of {'the venue' if each.scope == VENUE else each.scope} has been "
+        f"{each.state.replace('_', ' ')} for {age(each.in_state_s)}, by {each.rule or UNKNOWN}"
+        for each in line.breakers
+        if each.pauses is True
+    ]
+    return tag("span", f"makers wait: {' and '.join(told) or 'no breaker was decided on yet'} ")
 
 
 def _standing(line: SymbolHealth) -> Sequence[Child]:
@@ -326,7 +359,8 @@ def _state(state: str, line: SymbolHealth) -> str:
     return "warn" if state == "open" and line.status == "warn" else state
 
 
-def _last(last: LastRoute | None) -> Child:
+def _last(line: SymbolHealth) -> Child:
+    last = line.last_route_decision
     if last is None:
         return soft("none yet")
     what = "" if last.event == "decision" else f" by {last.event.replace('_', ' ')}"
@@ -335,7 +369,7 @@ def _last(last: LastRoute | None) -> Child:
         what,
         " ",
         soft(f"{age(last.age_s)} before, "),
-        decision_link(last.decision_id, "why"),
+        decision_link(last.decision_id, "why", label=f"why {line.symbol} was routed so"),
         tag("small", name(without_route(last.reason, last.route)), class_="reason"),
     ]
 

@@ -22,6 +22,9 @@ Child: TypeAlias = "str | Markup | int | Iterable[Child] | None"
 UNKNOWN: Final = "–"
 """Stands where nobody knows."""
 
+_MOST_ASKED: Final = 120
+"""Characters of what somebody asked for that are said again."""
+
 _VOID: Final = frozenset({"br", "hr", "input", "path", "circle"})
 
 _STATES: Final[Mapping[str, tuple[str, str]]] = {
@@ -217,6 +220,16 @@ def cell(label: str, *children: Child, class_: str | None = None) -> Markup:
 def row(*cells: Child, id_: str | None = None, class_: str | None = None) -> Markup:
     """A row of cells."""
     return tag("tr", *cells, id_=id_, class_=class_)
+
+
+def nothing_of(kind: str, asked: str, instead: str) -> Markup:
+    """Says that an address asks for what there is not, and what is shown instead.
+
+    >>> nothing_of("policy", "nope", "routing is shown")
+    Markup('<p class="notice"><i aria-hidden="true">▲ </i>There is no policy `nope`: routing is shown.</p>')
+    """
+    said = f"There is no {kind} `{asked[:_MOST_ASKED]}`: {instead}."
+    return tag("p", tag("i", "▲ ", aria_hidden="true"), said, class_="notice")
 
 
 def facts_list(pairs: Iterable[tuple[str, Child]]) -> Markup:

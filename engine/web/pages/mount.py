@@ -7,13 +7,16 @@ anywhere else.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastapi.middleware.gzip import GZipMiddleware
 from nicegui import Client, app, ui
 
+from engine.web.limits import Room
 from engine.web.live import RouteFilter
+from engine.web.pages.crowd import Crowd
 from engine.web.pages.decisions_page import decision_page, decisions_page
 from engine.web.pages.editor_page import editor_page
 from engine.web.pages.frame import framed, raw, style
@@ -28,7 +31,7 @@ from engine.web.pages.rules_page import (
     ruleset_page,
     values_page,
 )
-from engine.web.pages.site import Room, Site
+from engine.web.pages.site import Site
 from engine.web.pages.vetoes_page import vetoes_page
 from engine.web.pages.what_if_page import what_if_page
 
@@ -59,11 +62,12 @@ def mount(web: Web, home: Path, logs: Path) -> None:
         is_open=not access.reading_needs_token,
         can_write=access.token is not None,
         check_token=web.guard.check_token,
-        searches=Room(web.settings.limits.searches_at_once),
+        searches=web.api.searches,
         questions=Room(_QUESTIONS_AT_ONCE),
     )
     _register(site)
     _say_what_is_not_there(site)
+    web.guard.app = Crowd(web.guard.app, web.settings.limits.pages, lambda: len(Client.instances))
     ui.run_with(
         web.app,
         title="Sluice",
@@ -92,6 +96,11 @@ def _say_what_is_not_there(site: Site) -> None:
     app.add_exception_handler(404, no_such_page)
 
 
+def _count(text: str) -> int | None:
+    """A number of an address; None where it is none."""
+    return int(text) if re.fullmatch("[0-9]{1,15}", text) else None
+
+
 def _register(site: Site) -> None:
     ui.add_head_html(f"<style>{style()}</style>", shared=True)
 
@@ -99,11 +108,17 @@ def _register(site: Site) -> None:
     def health(symbol: str = "") -> None:
         health_page(site, symbol)
 
-    @ui.page("/decisions")
-    def decisions(
-        symbol: str | None = None, route: str | None = None, veto: str | None = None, quality: str | None = None
+    @ui.page("/decisions", response_timeout=_SLOW_PAGE_S)
+    async def decisions(
+        symbol: str | None = None,
+        route: str | None = None,
+        veto: str | None = None,
+        quality: str | None = None,
+        intent: str | None = None,
+        before: str = "",
     ) -> None:
-        decisions_page(site, RouteFilter(symbol=symbol, route=route, veto=veto, quality=quality))
+        wanted = RouteFilter(symbol=symbol, route=route, veto=veto, quality=quality, intent=intent or None)
+        await decisions_page(site, wanted, _count(before))
 
     @ui.page("/decisions/{decision_id}", response_timeout=_SLOW_PAGE_S)
     async def decision(decision_id: str) -> None:
@@ -138,8 +153,8 @@ def _register(site: Site) -> None:
         await history_page(site)
 
     @ui.page("/rules/edit", response_timeout=_SLOW_PAGE_S)
-    async def edit(file: str | None = None, line: int | None = None) -> None:
-        await editor_page(site, file, line)
+    async def edit(file: str | None = None, line: str = "") -> None:
+        await editor_page(site, file, _count(line))
 
     @ui.page("/rules/play", response_timeout=_SLOW_PAGE_S)
     async def playground(policy: str | None = None, decision: str | None = None) -> None:

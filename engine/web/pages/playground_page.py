@@ -18,7 +18,7 @@ from engine.routing.chain import ROUTING
 from engine.web.pages.decisions_html import missing_html, steps_html
 from engine.web.pages.frame import every, raw, tell_of_another_rulebook
 from engine.web.pages.live_html import LiveHtml
-from engine.web.pages.markup import address, mark, section, soft, tag, without_route
+from engine.web.pages.markup import address, mark, nothing_of, section, soft, tag, without_route
 from engine.web.pages.playing import Field, GroupFields, Play, Reach, newest_routing, play
 from engine.web.pages.rules_page import ruled
 from engine.web.pages.site import Site
@@ -33,7 +33,7 @@ async def playground_page(site: Site, policy: str | None, decision_id: str | Non
     """Lay the playground out, beginning with the facts of a decision."""
     book = site.live.book
     chosen = policy if policy in book.policies else ROUTING if ROUTING in book.policies else book.policies[0]
-    facts, begins, wrong = None, "", ""
+    facts, begins, wrong, asked = None, "", "", decision_id
     if decision_id is None:
         decision_id = newest_routing(site.live.latest()) if chosen == ROUTING else None
     if decision_id is not None:
@@ -52,6 +52,10 @@ async def playground_page(site: Site, policy: str | None, decision_id: str | Non
         tell_of_another_rulebook(site)
         if wrong:
             raw(tag("p", wrong, class_="alert", role="alert"))
+        elif asked is not None and facts is None:
+            raw(nothing_of("decision", asked, f"{chosen} is shown without facts"))
+        if policy is not None and policy != chosen:
+            raw(nothing_of("policy", policy, f"{chosen} is shown"))
         ui.select(
             list(book.policies),
             label="Policy",

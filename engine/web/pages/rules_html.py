@@ -6,7 +6,8 @@ In: what `show`, `compare`, the solver and the history say. Out: parts of the pa
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from markupsafe import Markup
@@ -33,6 +34,7 @@ from engine.printing import counted, plainly
 from engine.reload.history import Span as Ran
 from engine.reload.status import Attempt, Noted, Status
 from engine.routing.chain import ROUTING
+from engine.routing.sessions.tried import Divergences
 from engine.web.candidate import Candidate
 from engine.web.live import Live
 from engine.web.pages.markup import (
@@ -48,6 +50,7 @@ from engine.web.pages.markup import (
     join,
     mark,
     name,
+    number,
     percent,
     row,
     section,
@@ -61,6 +64,8 @@ from engine.web.proving import counted as counted_proofs
 IN_FORCE: Final = "in-force"
 _PROVED: Final = re.compile(r"\d+ of \d+ invariants proved")
 """As the line of an accepted change says it."""
+_MOST_TRANSITIONS: Final = 10
+"""Of one name."""
 SUBPAGES: Final = (
     ("/rules", "In force"),
     ("/rules/values", "Values"),
@@ -96,19 +101,16 @@ def in_force_html(book: Book, live: Live, status: Status | None, candidate: Cand
         ("version", tag("code", book.version)),
         ("files", tag("code", book.rulebook.sources_digest)),
     ]
-    if session is not None and session.rulebook == book.version:
+    if session is not None and session.decides_by(book):
         pairs.append(("since", f"{clock(session.rulebook_ms, dated=True)} UTC, in the time of the market"))
+    elif session is None and live.last_seq:
+        pairs.append(("session", "its start was not found in the journal: nobody knows what it decides by"))
     elif session is None:
         pairs.append(("session", "none was seen yet: requests to this server are decided by it"))
     else:
         shown = tag("span", f"the session decides by {session.profile} {session.rulebook}", class_="alert")
         pairs.append(("session", shown))
-    if status is not None:
-        pairs += [("from", status.origin), ("put in force by", status.who or UNKNOWN)]
-        if status.last_good:
-            pairs.append(("note", mark("warn", "the last good rulebook stands in for files that were refused")))
-        if status.watching:
-            pairs.append(("watching", mark("warn", status.watching)))
+    pairs += _of_status(book, status)
     known = None if live.proofs is None else proofs_line(live.proofs)
     pairs.append(("proofs", known or _proved_at_reload(book, status) or soft("not known yet")))
     parts = [section("In force", facts_list(pairs))]
@@ -116,6 +118,28 @@ def in_force_html(book: Book, live: Live, status: Status | None, candidate: Cand
         parts.append(attempt_html(status.attempt))
     parts.append(candidate_html(candidate))
     return tag("div", parts, id_=IN_FORCE)
+
+
+def _of_status(book: Book, status: Status | None) -> list[tuple[str, Child]]:
+    """What the session that watches the files says; how a rulebook came in force, of this one alone."""
+    if status is None:
+        return []
+    pairs: list[tuple[str, Child]]
+    if (status.profile, status.version) == (book.profile, book.version):
+        pairs = [("from", status.origin), ("put in force by", status.who or UNKNOWN)]
+        if status.last_good:
+            pairs.append(("note", mark("warn", "the last good rulebook stands in for files that were refused")))
+    else:
+        whose = f"{status.profile} {status.version}"
+        pairs = [("status", soft(f"the last one that a session wrote is of {whose}, which is not in force here"))]
+    if status.unavailable is not None and status.ended_ms is None:
+        since = clock(status.unavailable.since_ms, dated=True)
+        pairs.append(("no rules", mark("warn", f"{status.unavailable.what} (since {since} UTC)")))
+    if status.watching and status.ended_ms is None:
+        pairs.append(("watching", mark("warn", status.watching)))
+    if status.unwritten:
+        pairs.append(("not on disk", mark("warn", f"a later start will not know all of this: {status.unwritten}")))
+    return pairs
 
 
 def _proved_at_reload(book: Book, status: Status | None) -> Child:
@@ -180,11 +204,12 @@ def candidate_html(candidate: Candidate | None) -> Markup:
     if candidate is None:
         return section(title, empty("No candidate is tried beside it."))
     scope = f", for {', '.join(candidate.symbols)}" if candidate.symbols else ""
+    from_ms = candidate.compared_ms
+    compared = "" if from_ms is None else f", compared from {clock(from_ms, dated=True)} UTC on"
     head = tag(
         "p",
         mark("warn" if not candidate.is_over else None, candidate.state),
-        f"{scope}: {candidate.differing:,} of {counted(candidate.decisions, 'decision')} differ",
-        f" ({percent(candidate.differing / candidate.decisions)}) " if candidate.decisions else " ",
+        f"{scope}: {_beside_line(candidate.found)} ",
         soft(candidate.reason),
     )
     rows = [
@@ -194,7 +219,8 @@ def candidate_html(candidate: Candidate | None) -> Markup:
             cell("candidate", would_be),
             cell("decisions", f"{times:,}"),
         )
-        for (what, was, would_be), times in candidate.transitions.most_common(20)
+        for known, _ in candidate.found.by_name.most_common()
+        for what, was, would_be, times in _moves(candidate, known)
     ]
     moved = tag("div", table(("name", "decides", "candidate", "decisions"), rows), class_="wide") if rows else None
     label = f"the last {counted(len(candidate.examples), 'decision')} that differed"
@@ -216,8 +242,27 @@ def candidate_html(candidate: Candidate | None) -> Markup:
         tag("details", tag("summary", label), tag("ul", examples, class_="findings"), id_="differing")
         if examples
         else None,
-        note=f"{candidate.rulebook} since {clock(candidate.since_ms, dated=True)} UTC",
+        note=f"{candidate.rulebook} since {clock(candidate.since_ms, dated=True)} UTC{compared}",
     )
+
+
+def _beside_line(found: Divergences) -> str:
+    """How often it would have decided otherwise, as `sluice status` counts it: of the intents that both decided."""
+    if not found.decided:
+        return "no intent was decided by both yet"
+    routed = f"{found.routed_otherwise:,} routed otherwise ({percent(found.routed_otherwise / found.decided)})"
+    admitted = f"{found.admitted_otherwise:,} admitted otherwise ({percent(found.admitted_otherwise / found.decided)})"
+    return f"of {counted(found.decided, 'intent')} decided by both {routed}, {admitted}"
+
+
+def _moves(candidate: Candidate, what: str) -> Iterator[tuple[str, str, str, int]]:
+    """Name, what counts, what the candidate would have it be, and how often: the most frequent first."""
+    moved = candidate.numbers.get(what)
+    if moved is not None:
+        was, would_be = (number(total / moved.times, digits=3) for total in (moved.was, moved.would_be))
+        yield what, f"{was} on average", f"{would_be} on average", moved.times
+    for (before, after), times in candidate.transitions.get(what, Counter()).most_common(_MOST_TRANSITIONS):
+        yield what, before, after, times
 
 
 def _differs(differs: dict[str, list[object]]) -> str:
@@ -476,7 +521,7 @@ def history_html(spans: Sequence[Ran]) -> Markup:
             cell("version", tag("code", ran.entry.version)),
             cell("how", ran.entry.how),
             cell("who", ran.entry.who or UNKNOWN),
-            cell("what changed", ran.entry.changed or soft("–"), class_="reason"),
+            cell("what changed", "; ".join(filter(None, (ran.entry.changed, ran.ended))) or soft("–"), class_="reason"),
         )
         for ran in reversed(spans)
     ]

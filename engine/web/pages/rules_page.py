@@ -20,7 +20,7 @@ from engine.reload.errors import ReloadError
 from engine.reload.history import History
 from engine.web.pages.frame import ThemeButton, every, framed, raw, tell_of_another_rulebook
 from engine.web.pages.live_html import LiveHtml
-from engine.web.pages.markup import address, empty, section, tag
+from engine.web.pages.markup import address, empty, nothing_of, section, tag
 from engine.web.pages.rules_html import (
     IN_FORCE,
     compare_html,
@@ -98,6 +98,8 @@ def values_page(site: Site, symbol: str | None) -> None:
     """Every value, with where it comes from."""
     with as_opened(site, "/rules/values", "Values", lead="Every parameter, and every place that gives it a value."):
         rulebook = site.live.book.rulebook
+        if symbol is not None and symbol not in rulebook.symbols:
+            raw(nothing_of("group with the symbol", symbol, "the values of all symbols are shown"))
         ui.select(
             sorted(rulebook.symbols),
             label="For a symbol",
@@ -116,6 +118,8 @@ async def compare_page(site: Site, other: str | None, *, everything: bool) -> No
     others = [name for name in names if name != book.profile]
     chosen = other if other in others else next(iter(others), None)
     with as_opened(site, "/rules/compare", "Compare", lead="Values and rules of two profiles beside each other."):
+        if other is not None and other != chosen:
+            raw(nothing_of("other profile", other, f"{chosen} is shown" if chosen else "nothing is shown"))
         if chosen is None:
             raw(empty("There is no other profile."))
             return

@@ -2,41 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.language.findings import SluiceError
 from engine.web.candidate import Candidates
+from engine.web.limits import Room
 from engine.web.live import Live
 from engine.web.reloads import Reloads
-
-
-class FullError(SluiceError):
-    """Too many ask for the same thing at once."""
-
-    def __init__(self) -> None:
-        super().__init__("too many others ask at the moment: try again")
-        self.message = str(self)
-
-
-class Room:
-    """Room for so many at once. Who finds none is told so, rather than kept waiting. Belongs to one event loop."""
-
-    def __init__(self, most: int) -> None:
-        self._free = most
-
-    @contextmanager
-    def take(self) -> Iterator[None]:
-        """Be one of them. Raises `FullError` where there is no room."""
-        if not self._free:
-            raise FullError
-        self._free -= 1
-        try:
-            yield
-        finally:
-            self._free += 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +29,6 @@ class Site:
     check_token: Callable[[str, str], None]
     """Takes what was given, and the client's address; raises `ProblemError` where that is not the token."""
     searches: Room
-    """For decisions that are looked for in the journal."""
+    """For decisions that are looked for in the journal, the same as of the API."""
     questions: Room
     """For what takes seconds: the solver, the whole journal, thousands of decisions."""

@@ -1,18 +1,20 @@
 """Which rules veto, how often, when, for which symbols, and what the taker orders cost that came of it.
 
-In: the route decisions at hand, and how their intents ended. Out: a `Tally`. It counts first decisions only: a fallback
-is no veto. What rules refused is told from what they admitted and the venue would not take. Costs are implementation
-shortfall, of the intents whose end is at hand.
+In: the last intents that were decided on. Out: a `Tally`. It counts first decisions only: a fallback is no veto. What
+rules refused is told from what they admitted and the venue would not take, and neither was routed: shares of routes and
+of vetoes are of intents that were, as `sluice why` and `sluice report` have them. Costs are implementation shortfall of
+the same intents, as far as they have ended.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from engine.journal.events import Outcome, Routed
-from engine.routing.evidence.costs import CostTotals, shortfall
+from engine.journal.events import Routed
+from engine.routing.evidence.costs import CostTotals, Shortfall
+from engine.web.routed import RoutedIntent
 
 BUCKETS = 30
 """Parts of the time that is looked at."""
@@ -24,6 +26,7 @@ class VetoCount:
 
     rule: str
     vetoed: int = 0
+    """Decisions, alone or with others."""
     alone: int = 0
     """Decisions that nothing else vetoed."""
     symbols: Counter[str] = field(default_factory=Counter)
@@ -49,16 +52,19 @@ class Tally:
     maker_cost: CostTotals = field(default_factory=CostTotals)
     taker_cost: CostTotals = field(default_factory=CostTotals)
     rules: dict[str, VetoCount] = field(default_factory=dict)
+    """Those against maker."""
+    refusing: dict[str, VetoCount] = field(default_factory=dict)
+    """Those of admission."""
+
+    @property
+    def decisions(self) -> int:
+        """Whatever came of them."""
+        return self.routed + self.refused + self.too_small
 
     @property
     def routed(self) -> int:
-        """Decisions, whatever came of them."""
-        return self.maker + self.taker + self.refused + self.too_small
-
-    @property
-    def ranked(self) -> list[VetoCount]:
-        """The most frequent first."""
-        return sorted(self.rules.values(), key=lambda count: (-count.vetoed, count.rule))
+        """Those on which there was something to route."""
+        return self.maker + self.taker
 
     def symbols(self, most: int) -> list[str]:
         """Those with the most vetoes."""
@@ -68,20 +74,25 @@ class Tally:
         return [symbol for symbol, _ in counts.most_common(most)]
 
 
-def tally(routes: Iterable[Routed], outcome: Callable[[str], Outcome | None], symbol: str | None = None) -> Tally:
+def ranked(rules: dict[str, VetoCount]) -> list[VetoCount]:
+    """The most frequent first."""
+    return sorted(rules.values(), key=lambda count: (-count.vetoed, count.rule))
+
+
+def tally(intents: Iterable[RoutedIntent], symbol: str | None = None) -> Tally:
     """Count the vetoes of route decisions, those of one symbol if given."""
-    wanted = [each for each in routes if each.event == "decision" and symbol in (None, each.symbol)]
+    wanted = [each for each in intents if symbol in (None, each.routed.symbol)]
     found = Tally()
     if not wanted:
         return found
-    found.first_ms, found.last_ms = wanted[0].ts_ms, wanted[-1].ts_ms
-    for routed in wanted:
-        _count(found, routed, outcome(routed.intent_id))
+    found.first_ms, found.last_ms = wanted[0].routed.ts_ms, wanted[-1].routed.ts_ms
+    for intent in wanted:
+        _count(found, intent.routed, intent.cost)
     return found
 
 
-def _count(found: Tally, routed: Routed, ended: Outcome | None) -> None:
-    cost = None if ended is None else shortfall(ended)
+def _count(found: Tally, routed: Routed, cost: Shortfall | None) -> None:
+    rules = found.rules
     match routed.route:
         case "maker":
             found.maker += 1
@@ -94,6 +105,7 @@ def _count(found: Tally, routed: Routed, ended: Outcome | None) -> None:
                 found.taker_cost.add(cost)
         case _ if is_refused(routed):
             found.refused += 1
+            rules = found.refusing
         case _:
             found.too_small += 1
     assert found.first_ms is not None
@@ -101,7 +113,7 @@ def _count(found: Tally, routed: Routed, ended: Outcome | None) -> None:
     span = found.last_ms - found.first_ms
     bucket = min(BUCKETS - 1, (routed.ts_ms - found.first_ms) * BUCKETS // span) if span else 0
     for rule in routed.vetoes:
-        count = found.rules.setdefault(rule, VetoCount(rule))
+        count = rules.setdefault(rule, VetoCount(rule))
         count.vetoed += 1
         count.symbols[routed.symbol] += 1
         count.over_time[bucket] += 1

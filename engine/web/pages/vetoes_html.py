@@ -27,35 +27,41 @@ from engine.web.pages.markup import (
     table,
     tag,
 )
-from engine.web.pages.vetoes import Tally, VetoCount, peak, share
+from engine.web.pages.vetoes import Tally, VetoCount, peak, ranked, share
 
 PART = "vetoes"
 _MOST_SYMBOLS = 12
 
 
-def vetoes_html(found: Tally, symbol: str | None, keep: int) -> Markup:
-    """Everything that is counted, of at most `keep` decisions."""
-    if not found.routed:
+def vetoes_html(found: Tally, symbol: str | None, *, is_cut: bool) -> Markup:
+    """Everything that is counted. `is_cut` says that the journal holds more before that."""
+    if not found.decisions:
         of = f" on {symbol}" if symbol is not None else ""
-        return tag("div", empty(f"No decision{of} was made yet."), id_=PART)
+        lately = " among the last ones, and what was before is not counted here" if is_cut else " yet"
+        return tag("div", empty(f"No decision{of} was made{lately}."), id_=PART)
     assert found.first_ms is not None
     assert found.last_ms is not None
     window = f"{clock(found.first_ms, dated=True)} to {clock(found.last_ms, dated=True)} UTC"
-    parts = [_tiles(found, keep), section("Which rules veto", _rules(found), note=window)]
-    if symbol is None:
+    parts = [_tiles(found, is_cut=is_cut), section("Which rules veto", _rules(found), note=window)]
+    if found.refusing:
+        parts.append(section("Which rules refuse", _refusing(found), note="intents that admission left, never routed"))
+    if symbol is None and found.rules:
         parts.append(
             section("Where they veto", _by_symbol(found), note="decisions vetoed, symbols with the most first")
         )
     return tag("div", parts, id_=PART)
 
 
-def _tiles(found: Tally, keep: int) -> Markup:
+def _tiles(found: Tally, *, is_cut: bool) -> Markup:
+    assert found.first_ms is not None
+    of_all, of_routed = f"of {found.decisions:,} decisions", f"of {found.routed:,} routed"
+    reach = f"since {clock(found.first_ms, dated=True)}; more were made before" if is_cut else "all that were made"
     tiles = [
-        ("decisions", f"{found.routed:,}", f"the last {keep:,} at most"),
-        ("maker", percent(share(found.maker, found.routed)), _cost(found.maker_cost)),
-        ("taker", percent(share(found.taker, found.routed)), _cost(found.taker_cost)),
-        ("refused", percent(share(found.refused, found.routed)), "by rules of admission"),
-        ("too small", percent(share(found.too_small, found.routed)), "admitted, but less than the venue takes"),
+        ("decisions", f"{found.decisions:,}", reach),
+        ("maker", percent(share(found.maker, found.routed)), f"{of_routed}; {_cost(found.maker_cost, found.maker)}"),
+        ("taker", percent(share(found.taker, found.routed)), f"{of_routed}; {_cost(found.taker_cost, found.taker)}"),
+        ("refused", percent(share(found.refused, found.decisions)), f"{of_all}, by rules of admission"),
+        ("too small", percent(share(found.too_small, found.decisions)), f"{of_all}: admitted, and less than is taken"),
     ]
     shown = [
         tag("div", tag("dt", label), tag("dd", tag("b", value), tag("small", beside)), class_="tile")
@@ -64,48 +70,79 @@ def _tiles(found: Tally, keep: int) -> Markup:
     return tag("dl", shown, class_="tiles")
 
 
-def _cost(cost: CostTotals) -> str:
-    return (
-        f"cost {_signed(cost.total_bps)} bps of {counted(cost.complete, 'intent')}" if cost.complete else "cost unknown"
-    )
+def _cost(cost: CostTotals, of: int) -> str:
+    if not cost.complete:
+        return "cost unknown"
+    over = counted(of, "intent") if cost.complete == of else f"{cost.complete:,} of {counted(of, 'intent')}"
+    return f"cost {_signed(cost.total_bps)} bps over {over}"
 
 
 def _signed(value: float | None, digits: int = 2) -> str:
     return UNKNOWN if value is None else f"{value:+,.{digits}f}"
 
 
-_HEADS = ("rule", "vetoed", "share", "over time", "alone", "cost bps", "cost USD", "cost bps where alone", "last")
+_HEADS = (
+    *("rule", "vetoed", "share of routed", "over time", "alone"),
+    *("cost bps", "cost USD", "cost of", "cost bps where alone", "last"),
+)
 
 
 def _rules(found: Tally) -> Markup:
     if not found.rules:
         return empty("Nothing was vetoed.")
-    body = table(_HEADS, [_rule(count, found) for count in found.ranked], class_="vetoes")
+    body = table(_HEADS, [_rule(count, found) for count in ranked(found.rules)], class_="vetoes")
     note = (
-        "Cost is implementation shortfall of taker orders whose end is at hand; of several rules each bears it whole."
+        "Cost is implementation shortfall of taker orders that have ended; of several rules each bears it whole, as in "
+        "sluice why. In sluice report the first one alone does."
     )
     return join([tag("div", body, class_="wide"), tag("p", note, class_="soft")])
 
 
 def _rule(count: VetoCount, found: Tally) -> Markup:
-    ratio = share(count.vetoed, found.routed)
-    bar = tag("span", tag("i", style=f"width: {100 * (ratio or 0):.1f}%"), class_="meter", aria_hidden="true")
     return row(
-        tag(
-            "th",
-            tag("a", name(count.rule), href=address("/decisions", veto=count.rule)),
-            scope="row",
-            data_label="rule",
-        ),
+        _named(count),
         cell("vetoed", f"{count.vetoed:,}"),
-        cell("share", percent(ratio), bar),
+        _share("share of routed", count.vetoed, found.routed),
         cell("over time", bars(count.over_time, count.rule)),
         cell("alone", f"{count.alone:,}"),
         cell("cost bps", _signed(count.cost.total_bps)),
         cell("cost USD", _signed(count.cost.total_usd if count.cost.notional_usd else None)),
+        cell("cost of", counted(count.cost.complete, "intent")),
         cell("cost bps where alone", _signed(count.alone_cost.total_bps)),
-        cell("last", decision_link(count.last_decision_id, "open")),
+        _last(count),
     )
+
+
+_REFUSING_HEADS = ("rule", "refused", "share of decisions", "over time", "last")
+
+
+def _refusing(found: Tally) -> Markup:
+    rows = [
+        row(
+            _named(count),
+            cell("refused", f"{count.vetoed:,}"),
+            _share("share of decisions", count.vetoed, found.decisions),
+            cell("over time", bars(count.over_time, count.rule)),
+            _last(count),
+        )
+        for count in ranked(found.refusing)
+    ]
+    return tag("div", table(_REFUSING_HEADS, rows, class_="vetoes"), class_="wide")
+
+
+def _named(count: VetoCount) -> Markup:
+    link = tag("a", name(count.rule), href=address("/decisions", veto=count.rule))
+    return tag("th", link, scope="row", data_label="rule")
+
+
+def _share(label: str, part: int, whole: int) -> Markup:
+    ratio = share(part, whole)
+    bar = tag("span", tag("i", style=f"width: {100 * (ratio or 0):.1f}%"), class_="meter", aria_hidden="true")
+    return cell(label, percent(ratio), bar)
+
+
+def _last(count: VetoCount) -> Markup:
+    return cell("last", decision_link(count.last_decision_id, "open", label=f"open the last decision by {count.rule}"))
 
 
 def bars(values: Sequence[int], what: str) -> Markup:
@@ -136,7 +173,7 @@ def _by_symbol(found: Tally) -> Markup:
             tag("th", name(count.rule), scope="row", data_label="rule"),
             [cell(symbol, f"{count.symbols[symbol]:,}" if count.symbols[symbol] else soft("0")) for symbol in symbols],
         )
-        for count in found.ranked
+        for count in ranked(found.rules)
     ]
     heads: list[Child] = ["rule", *(tag("a", symbol, href=address("/vetoes", symbol=symbol)) for symbol in symbols)]
     return tag("div", table(heads, rows, class_="matrix"), class_="wide")
@@ -150,7 +187,9 @@ def why_html(answer: Why) -> Markup:
     if not answer.intents:
         return empty(f"No intent of {answer.symbol} was decided on.")
     routes = f"{answer.maker:,} maker, {answer.taker:,} taker, {answer.refused:,} refused"
-    head = f"{counted(answer.intents, 'intent')}: {routes}, {counted(answer.probes, 'probe')}"
+    assert answer.first_ms is not None
+    since = clock(answer.first_ms, dated=True)
+    head = f"{counted(answer.intents, 'intent')} since {since} UTC: {routes}, {counted(answer.probes, 'probe')}"
     return join([tag("p", head), tag("ul", [tag("li", _look(look)) for look in answer.ranked], class_="looks")])
 
 
@@ -182,4 +221,7 @@ def _near(near: Near) -> Child:
     shown = ", ".join(f"{gap.shown}{'' if gap.away is None else f', {gap.away:.1%} away'}" for gap in near.gaps)
     lacked = "lacked " if near.is_lacking else ""
     at = f"{datetime.fromtimestamp(near.ts, UTC):%Y-%m-%d %H:%M:%S}"
-    return [f"nearest to lifting: {lacked}{shown} at {at}, ", decision_link(near.decision_id, "open")]
+    return [
+        f"nearest to lifting: {lacked}{shown} at {at}, ",
+        decision_link(near.decision_id, "open", label=f"open the decision of {at}"),
+    ]

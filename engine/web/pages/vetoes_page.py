@@ -50,8 +50,8 @@ class _Vetoes:
         every(_LOOK_EVERY_S, self._look)
 
     def _shown(self) -> Markup:
-        live = self._site.live
-        return vetoes_html(tally(live.routes, live.outcome, self._symbol), self._symbol, live.keep.routes)
+        intents = self._site.live.routed
+        return vetoes_html(tally(intents.all, self._symbol), self._symbol, is_cut=intents.is_cut)
 
     def _choose(self, symbol: str | None) -> None:
         self._symbol = symbol or None

@@ -1,8 +1,10 @@
 """A parameter tried with another value: the last journaled decisions decided again with it, and what would differ.
 
 In: the rulebook in force, a parameter, a value, and past decisions. Out: a `WhatIf`: how often each name would be
-another beside what the rulebook in force decides now, and which decisions. The candidate is loaded as a profile that
-extends the one in force, so everything the loader requires holds for it too.
+another beside what was journaled, and which decisions. What is compared differs by the value alone: a decision that the
+rulebook in force makes otherwise than the one that was in force then is left out, and so is what routing decided on
+intents that were never routed. The candidate is loaded as a profile that extends the one in force, so everything the
+loader requires holds for it too.
 
 How a batch is decided is a `Replay`: by the compiled backend here, decision by decision; anything that gives the same
 values for the same decisions may stand in its place.
@@ -10,8 +12,8 @@ values for the same decisions may stand in its place.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -19,7 +21,7 @@ from typing import TypeAlias
 from engine.analysis.request import RequestError
 from engine.backends.facts import FactsError
 from engine.book import Book
-from engine.journal.events import Decided
+from engine.journal.events import Decided, Event, Routed
 from engine.journal.reader import tail
 from engine.language.findings import Findings, LoadError
 from engine.language.load import Files, Workspace, read_files
@@ -27,6 +29,7 @@ from engine.language.nodes import decode_source
 from engine.language.printer import print_value
 from engine.language.types import ChoiceType, FlagType, NumberType, Type, Value
 from engine.reload.dry_run import PastDecision, past_decision
+from engine.routing.chain import ROUTING
 
 Values: TypeAlias = Mapping[str, Value]
 
@@ -35,8 +38,15 @@ Replay: TypeAlias = Callable[[Book, Sequence[PastDecision]], Iterable[Values | N
 
 MOST_EXAMPLES = 30
 _TRIED = "profile_with_a_change"
-_POLICIES = 8
-"""An intent is decided on by about so many policies."""
+_EVENTS = 10
+"""Of an intent there are about so many decisions and routes."""
+
+NOT_ROUTED = "of intents that were refused or too small"
+AGAIN = "made a second time, on intents that had to wait"
+UNFINISHED = "of which no route was journaled"
+WITHOUT_FACTS = "whose facts are not in the journal"
+NOT_MADE = "that one of the two rulebooks cannot make"
+ANOTHER_NOW = "that the rulebook in force makes otherwise than the one that was in force then"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +56,7 @@ class Example:
     decision_id: str
     symbol: str | None
     changes: tuple[tuple[str, Value, Value], ...]
-    """Name, now, then."""
+    """Name, as it was decided, as it would be."""
 
 
 @dataclass(slots=True)
@@ -55,8 +65,18 @@ class Moved:
 
     times: int = 0
     now: float = 0.0
-    """The sum of what it is now, over the decisions in which it differs."""
+    """The sum of what it was, over the decisions in which it differs."""
     then: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What was decided lately."""
+
+    decisions: tuple[PastDecision, ...]
+    """Oldest first."""
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """Others of the same time, by why they do not count."""
 
 
 @dataclass(slots=True)
@@ -65,19 +85,19 @@ class WhatIf:
 
     policy: str
     decisions: int = 0
+    """That are compared."""
     changed: int = 0
-    refused: int = 0
-    """That one of the two rulebooks cannot make."""
-    since_journal: int = 0
-    """In which the rulebook in force decides otherwise than was journaled."""
+    left_out: Counter[str] = field(default_factory=Counter)
+    """Decisions of the same time that are not, by why."""
     counts: dict[str, tuple[Counter[str], Counter[str]]] = field(default_factory=dict)
-    """By name that is no number: how often each value is decided now, and then."""
+    """By name that is no number: how often each value was decided, and would be."""
     transitions: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     """Name, now, then."""
     numbers: dict[str, Moved] = field(default_factory=dict)
     symbols: Counter[str] = field(default_factory=Counter)
     """Changed decisions by symbol."""
-    examples: list[Example] = field(default_factory=list)
+    examples: deque[Example] = field(default_factory=lambda: deque(maxlen=MOST_EXAMPLES))
+    """The last of those that would be another, oldest first."""
 
 
 def by_compiled(book: Book, past: Sequence[PastDecision]) -> Iterable[Values | None]:
@@ -138,23 +158,54 @@ def tried(book: Book, home: Path, parameter: str, value: Value, group: str | Non
     return Book(Workspace(Files(sources, ())).rulebook(_TRIED))
 
 
-def past_decisions(journal: Path, policy: str, count: int) -> list[PastDecision]:
-    """The last decisions of a policy in a journal, oldest first. Raises `JournalError` for one that cannot be read."""
-    events = tail(journal, count * _POLICIES, types=(Decided,), on_bad=lambda _: None)
-    wanted = [event for event in events if isinstance(event, Decided) and event.policy == policy][-count:]
-    return [made for event in wanted if (made := past_decision(event)) is not None]
+def past_decisions(journal: Path, policy: str, count: int) -> Past:
+    """The last decisions of a policy in a journal; of `routing` those by which an intent was routed.
 
+    Raises:
+        JournalError: for a journal that cannot be read.
 
-def what_if(now: Book, then: Book, policy: str, past: Sequence[PastDecision], replay: Replay = by_compiled) -> WhatIf:
-    """Decide past decisions by both, and compare."""
-    found = WhatIf(policy)
-    for one, is_now, would_be in zip(past, replay(now, past), replay(then, past), strict=True):
-        found.decisions += 1
-        if is_now is None or would_be is None:
-            found.refused += 1
+    """
+    events = tail(journal, count * _EVENTS, types=(Decided, Routed), on_bad=lambda _: None)
+    decisions: deque[PastDecision] = deque()
+    left_out: Counter[str] = Counter()
+    for made in reversed(list(_made(events, policy))):
+        if isinstance(made, str):
+            left_out[made] += 1
             continue
-        found.since_journal += any(is_now.get(key) != value for key, value in one.decided.items())
-        _compare(found, one, is_now, would_be)
+        if len(decisions) == count:
+            break
+        decisions.appendleft(made)
+    return Past(tuple(decisions), left_out)
+
+
+def _made(events: Iterable[Event], policy: str) -> Iterator[PastDecision | str]:
+    """Each decision of a policy, or why it does not count."""
+    waiting: dict[str | None, Decided] = {}
+    for event in events:
+        match event:
+            case Decided() if event.policy == policy and policy != ROUTING:
+                yield past_decision(event) or WITHOUT_FACTS
+            case Decided() if event.policy == policy:
+                waiting[event.intent_id] = event
+            case Routed(event="decision" | "decided_again", intent_id=intent_id) if intent_id in waiting:
+                decided = waiting.pop(intent_id)
+                why_not = NOT_ROUTED if event.route == "none" else "" if event.event == "decision" else AGAIN
+                yield why_not or past_decision(decided) or WITHOUT_FACTS
+    yield from (UNFINISHED for _ in waiting)
+
+
+def what_if(now: Book, then: Book, policy: str, past: Past, replay: Replay = by_compiled) -> WhatIf:
+    """Decide past decisions by both, and compare."""
+    found = WhatIf(policy, left_out=Counter(past.left_out))
+    decisions = past.decisions
+    for one, is_now, would_be in zip(decisions, replay(now, decisions), replay(then, decisions), strict=True):
+        if is_now is None or would_be is None:
+            found.left_out[NOT_MADE] += 1
+        elif any(is_now.get(key) != value for key, value in one.decided.items()):
+            found.left_out[ANOTHER_NOW] += 1
+        else:
+            found.decisions += 1
+            _compare(found, one, is_now, would_be)
     return found
 
 
@@ -178,8 +229,7 @@ def _compare(found: WhatIf, one: PastDecision, is_now: Values, would_be: Values)
         found.changed += 1
         symbol = one.facts.get("symbol")
         found.symbols[str(symbol)] += 1
-        if len(found.examples) < MOST_EXAMPLES:
-            found.examples.append(Example(one.decision_id, symbol, tuple(changes)))
+        found.examples.append(Example(one.decision_id, symbol, tuple(changes)))
 
 
 def _text(value: Value) -> str:

@@ -22,6 +22,7 @@ from engine.web.pages.markup import (
     file_link,
     join,
     mark,
+    nothing_of,
     number,
     percent,
     row,
@@ -44,6 +45,8 @@ def what_if_page(site: Site, parameter: str | None) -> None:
     lead = "Try another value of a parameter on what was decided lately; nothing is changed by that."
     with framed(site, "/what-if", "What if", lead=lead):
         tell_of_another_rulebook(site)
+        if parameter is not None and parameter not in site.live.book.rulebook.declarations:
+            raw(nothing_of("parameter", parameter, "choose one"))
         _WhatIf(site, parameter)
 
 
@@ -145,7 +148,10 @@ class _WhatIf:
         declared = book.rulebook.declarations.get(name)
         if declared is None:
             return _wrong("Choose a parameter.")
-        value = read_value(declared.type, str(self._value.value).strip())
+        text = str(self._value.value or "").strip()
+        if not text:
+            return _wrong("Type a value.")
+        value = read_value(declared.type, text)
         group = None if self._group.value == _ALL else str(self._group.value)
         then = tried(book, self._site.home, name, value, group)
         past = past_decisions(self._site.live.kept.folder, str(self._policy.value), int(self._count.value))
@@ -158,32 +164,40 @@ def _wrong(text: str) -> Markup:
 
 
 def what_if_html(found: WhatIf, title: str) -> Markup:
-    """What would differ, beside what is decided now."""
-    if not found.decisions:
+    """What would differ, beside what was decided."""
+    left_out = _left_out(found)
+    if not found.decisions and left_out is None:
         return empty(f"The journal holds no decision of {found.policy} yet.")
+    if not found.decisions:
+        return section(title, empty("No decision can be compared."), left_out)
     changed = f"{found.changed:,} of {counted(found.decisions, 'decision')} would be another"
     head = f"{changed} ({percent(share(found.changed, found.decisions))})"
-    notes = []
-    if found.refused:
-        notes.append(f"{found.refused:,} cannot be made")
-    if found.since_journal:
-        notes.append(
-            f"in {found.since_journal:,} the rulebook in force decides otherwise than the one that was in force then"
-        )
     by_symbol = ", ".join(f"{symbol} {times:,}" for symbol, times in found.symbols.most_common(12))
     return join(
         [
             section(
                 title,
                 tag("p", mark("warn" if found.changed else "ok", head), class_="said", role="status"),
-                tag("p", "; ".join(notes), class_="soft") if notes else None,
+                left_out,
                 tag("p", f"by symbol: {by_symbol}", class_="soft") if by_symbol else None,
             ),
-            section("Counts, now and then", _counts(found)),
+            section("Counts, now and then", _counts(found), note="now is what was journaled"),
             section("Transitions", _transitions(found)),
-            section("Decisions that would be another", _examples(found), note=f"the first {len(found.examples)}"),
+            section(
+                "Decisions that would be another",
+                _examples(found),
+                note=f"the last {len(found.examples)}, newest first",
+            ),
         ]
     )
+
+
+def _left_out(found: WhatIf) -> Markup | None:
+    """How many of the same time do not count, and why."""
+    if not found.left_out:
+        return None
+    parts = ", ".join(f"{times:,} {why}" for why, times in found.left_out.most_common())
+    return tag("p", f"left out: {parts}", class_="soft")
 
 
 def _counts(found: WhatIf) -> Markup:
@@ -236,6 +250,6 @@ def _examples(found: WhatIf) -> Markup:
             f" {each.symbol or ''}: ",
             ", ".join(f"{name} {show_value(now)} → {show_value(then)}" for name, now, then in each.changes),
         )
-        for each in found.examples
+        for each in reversed(found.examples)
     ]
     return tag("ul", items, class_="findings")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import msgspec
@@ -19,6 +22,7 @@ from engine.language.findings import LoadError
 from engine.language.load import Files, Workspace, read_files
 from engine.routing.evidence.errors import ViewError
 from engine.routing.evidence.rulebooks import Rulebooks, decide_again, find_decision
+from tests.reload.homes import PROFILE, make_home
 from tests.routing.written import NOW_MS, Written, decided, route, shipped, sound
 
 
@@ -112,6 +116,23 @@ def test_a_full_disk_keeps_nothing_by_halves(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(ViewError, match="no space left"):
         rulebooks.load(shipped_home(), "prod")
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_two_threads_that_keep_the_same_files_do_not_stand_in_each_others_way(tmp_path: Path) -> None:
+    files = read_files(make_home(tmp_path / "home"))
+    rulebook = Workspace(files).rulebook(PROFILE)
+    for number in range(20):
+        rulebooks = Rulebooks(tmp_path / str(number))
+        with ThreadPoolExecutor(2) as both:
+            together = Barrier(2)
+
+            def keep(rulebooks: Rulebooks = rulebooks, together: Barrier = together) -> Path:
+                together.wait()
+                return rulebooks.keep(files, rulebook)
+
+            places = {kept.result() for kept in [both.submit(keep) for _ in range(2)]}
+        assert len(places) == 1
+        assert rulebooks.open(rulebook.version, rulebook.sources_digest, PROFILE).version == rulebook.version
 
 
 def _one_number(home: Path, number: int) -> None:
@@ -287,3 +308,23 @@ def test_an_id_that_fits_several_is_refused() -> None:
 def test_the_loader_and_the_store_read_the_same(tmp_path: Path) -> None:
     book = Rulebooks(tmp_path).load(shipped_home(), "prod", "interpreter")
     assert (book.version, book.backend) == (load("prod", shipped_home()).version, "interpreter")
+
+
+@pytest.mark.parametrize(
+    ("error", "helps"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied"), "let the user"),
+        (OSError(errno.ENOSPC, "No space left on device"), "make room"),
+        (OSError(errno.EROFS, "Read-only file system"), "mount it"),
+    ],
+)
+def test_what_cannot_be_kept_says_what_helps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, helps: str
+) -> None:
+    def refuses(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Path, "mkdir", refuses)
+    with pytest.raises(ViewError) as caught:
+        Rulebooks(tmp_path).load(shipped_home(), "prod")
+    assert caught.value.help.startswith(helps)

@@ -26,6 +26,7 @@ from engine.journal.events import (
     Routed,
     RulebookLoaded,
     RulebookRefused,
+    RulesSource,
     SessionEnded,
     ShadowDecided,
     Snapshot,
@@ -49,6 +50,7 @@ from tests.routing.written import (
     error,
     filled,
     handed,
+    marked_out,
     order,
     rejected,
     route,
@@ -165,6 +167,7 @@ def long_journal() -> Written:
     )
     journal.add(RulebookLoaded(ts_ms=at + 13_000, profile="prod", rulebook="r", sources="s"))
     journal.add(RulebookRefused(ts_ms=at + 13_010, profile="prod", stage="load", reason="rules/tier.yaml:3:1: no rule"))
+    journal.add(RulesSource(ts_ms=at + 13_015, state="away", origin="/rules", reason="`/rules` is gone"))
     journal.add(CandidateMoved(ts_ms=at + 13_020, state="partial", profile="prod", rulebook="c", symbols=[BTC]))
     journal.add(
         ShadowDecided(
@@ -363,6 +366,14 @@ def test_routes_are_told_with_what_changed_them() -> None:
 def test_an_intent_that_was_refused_at_once_is_not_open() -> None:
     journal = Written()
     refused = IntentRefused(ts_ms=0, intent_id="a", code="unknown_symbol", reason="no such symbol", received="{}")
-    routed = route(journal, "b")
+    route(journal, "b")
     assert not is_open([refused])
-    assert is_open([refused, routed])
+    assert is_open([refused, *journal.events])
+
+
+def test_nobody_knows_whether_an_intent_is_open_whose_beginning_is_missing() -> None:
+    journal = Written()
+    route(journal, "a")
+    assert is_open(journal.events)
+    assert not is_open([marked_out("a")])
+    assert not is_open(journal.events[1:])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 from collections.abc import Callable, Sequence
@@ -13,11 +14,15 @@ import pytest
 from engine.book import Book
 from engine.journal.events import Event, IntentReceived, Outcome, SessionEnded
 from engine.journal.reader import read, verify
+from engine.reload.last_good import ColdStartError
 from engine.routing.sessions.attend import INTERRUPTED, Opening, Watcher, attend, embedded
+from engine.routing.sessions.reloading.options import ReloadOptions
 from engine.routing.sessions.session import Ending
 from engine.routing.sessions.standard_input import StandardInput
 from engine.routing.sessions.start import JOURNAL, Running
 from engine.routing.shape import SessionShape
+from tests.reload.rule_server import rule_server
+from tests.reload.signing import KEY
 from tests.routing.markets import made_up, options
 
 SHAPE = SessionShape(every_s=0.5, limit_quotes=1500)
@@ -155,3 +160,18 @@ def test_a_view_is_finished_where_a_session_breaks(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="broken"):
         attend(endless(tmp_path, broken), view)
     assert view.calls == ["start", "finish"]
+
+
+def test_a_start_that_an_address_refuses_leaves_no_connection_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with rule_server(b"no bundle") as server:
+        reload = ReloadOptions(gate="findings", address=server.address, keys=(KEY.public_key(),))
+        given = options(tmp_path, "testnet", telemetry="generated", reload=reload)
+        with pytest.raises(ColdStartError):
+            attend(embedded(given, made_up("BTCUSDT")), Told())
+        gc.collect()
+    assert server.answered == [200]
+    assert not [message for message in caplog.messages if "Unclosed" in message]

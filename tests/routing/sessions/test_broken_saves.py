@@ -307,10 +307,13 @@ def test_a_home_that_is_away_for_a_while_is_no_change(running: Running, tmp_path
     async def take_away() -> None:
         home.rename(tmp_path / "elsewhere")
         await until((tmp_path / "logs" / "reload" / "status.json").exists)
-        await until(lambda: read_status(tmp_path / "logs").watching == "the home is away")
+        await until(lambda: read_status(tmp_path / "logs").unavailable is not None)
+        told = read_status(tmp_path / "logs").unavailable
+        assert told is not None
+        assert told.what == f"`{home}` is gone"
         assert running.desk.book.version == before
         (tmp_path / "elsewhere").rename(home)
-        await until(lambda: not read_status(tmp_path / "logs").watching)
+        await until(lambda: read_status(tmp_path / "logs").unavailable is None)
         (home / VALUES).write_text(values(7))
         await until(lambda: running.desk.book.version != before)
 

@@ -166,6 +166,11 @@ def start(tmp_path: Path, disk: Disk) -> Iterator[Callable[..., Session]]:
         session.running.journal.close()
 
 
+def roll_back(version: str | None = None) -> Request:
+    """Ask for a version, or the one before."""
+    return Request(id=new_id(), action="rollback", version=version, who="Ada")
+
+
 def full(text: str) -> bool:
     """Whether an error says what a full disk, or a limit, does."""
     return "no space left on device" in text or "file too large" in text
@@ -220,6 +225,17 @@ def test_what_decides_and_is_not_remembered_is_said_and_the_old_files_stay_whole
     assert not list((session.logs / "reload").glob(".*.new")), "nothing half-written stays"
 
 
+def test_what_no_history_has_yet_can_be_rolled_back_from(start: Callable[..., Session]) -> None:
+    session = start()
+    first = session.version
+    session.fill_once_kept()
+    assert isinstance(session.save(7), Accepted)
+    second = session.version
+    answer = session.ask(roll_back())
+    assert answer.done, answer
+    assert session.version == first != second
+
+
 def test_a_candidate_that_cannot_be_kept_is_not_tried(start: Callable[..., Session], tmp_path: Path) -> None:
     session = start()
     write_home(tmp_path / "other", 7)
@@ -252,6 +268,23 @@ class Bundles:
         return asyncio.run(fetch_first(reload, PROFILE, logs))
 
 
+def with_two(start: Callable[..., Session], folder: Path) -> tuple[Session, Bundles, str, str]:
+    """A session that began with the first of two versions, and finds the second: what is published, and both names."""
+    bundles = Bundles(folder)
+    first = bundles.publish(1)
+    session = start(bundles.options(folder / "logs"))
+    return session, bundles, first, bundles.publish(2)
+
+
+def remembered(session: Session) -> tuple[str, int | None, int]:
+    """What a later start takes: a version, the sequence of its bundle, and the highest that ran."""
+    last_good = LastGood(session.logs)
+    good, highest = last_good.of(PROFILE), last_good.highest(PROFILE)
+    assert good is not None
+    assert highest is not None
+    return good.version, good.sequence, highest.sequence
+
+
 def poll(session: Session) -> bool:
     """Ask once, and look at what came; whether anything did."""
     remote = session.reloading.remote
@@ -270,10 +303,7 @@ def poll(session: Session) -> bool:
 def test_a_bundle_that_cannot_be_kept_is_asked_for_again_and_decides_once_there_is_room(
     start: Callable[..., Session], tmp_path: Path
 ) -> None:
-    bundles = Bundles(tmp_path)
-    first = bundles.publish(1)
-    session = start(bundles.options(tmp_path / "logs"))
-    second = bundles.publish(2)
+    session, _, first, second = with_two(start, tmp_path)
     session.disk.fill()
     assert poll(session)
     assert session.version == first
@@ -282,37 +312,27 @@ def test_a_bundle_that_cannot_be_kept_is_asked_for_again_and_decides_once_there_
     assert poll(session)
     assert session.version == second
     assert not poll(session)
-    highest = LastGood(session.logs).highest(PROFILE)
-    assert highest is not None
-    assert highest.sequence == 2
+    assert remembered(session) == (second, 2, 2)
 
 
 def test_a_sequence_that_is_not_remembered_is_written_as_soon_as_there_is_room(
     start: Callable[..., Session], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    bundles = Bundles(tmp_path)
-    bundles.publish(1)
-    session = start(bundles.options(tmp_path / "logs"))
-    second = bundles.publish(2)
+    session, _, _, second = with_two(start, tmp_path)
     session.fill_once_kept()
     assert poll(session)
     assert session.version == second
     assert any("sequence of the bundle is not remembered" in record.getMessage() for record in caplog.records)
     session.make_room()
     assert poll(session)
-    highest = LastGood(session.logs).highest(PROFILE)
-    assert highest is not None
-    assert highest.sequence == 2
+    assert remembered(session) == (second, 2, 2)
     assert not poll(session)
 
 
 def test_a_rollback_that_could_not_be_remembered_is_not_written_over_a_later_bundle(
     start: Callable[..., Session], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bundles = Bundles(tmp_path)
-    first = bundles.publish(1)
-    session = start(bundles.options(tmp_path / "logs"))
-    bundles.publish(2)
+    session, bundles, first, _ = with_two(start, tmp_path)
     assert poll(session)
 
     def refuse(*_: object) -> None:
@@ -320,13 +340,11 @@ def test_a_rollback_that_could_not_be_remembered_is_not_written_over_a_later_bun
 
     with monkeypatch.context() as patched:
         patched.setattr(session.reloading.in_force._last_good, "remember", refuse)
-        assert session.ask(Request(id=new_id(), action="rollback", version=first, who="Ada")).done
+        assert session.ask(roll_back(first)).done
         third = bundles.publish(3)
         assert poll(session)
     session.make_room()
-    good = LastGood(session.logs).of(PROFILE)
-    assert good is not None
-    assert (good.version, good.sequence) == (third, 3)
+    assert remembered(session) == (session.version, 3, 3)
     assert session.version == third
     assert read_status(session.logs).unwritten == ""
 
@@ -334,23 +352,16 @@ def test_a_rollback_that_could_not_be_remembered_is_not_written_over_a_later_bun
 def test_a_rollback_while_a_bundle_is_being_remembered_is_what_a_later_start_takes(
     start: Callable[..., Session], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bundles = Bundles(tmp_path)
-    first = bundles.publish(1)
-    session = start(bundles.options(tmp_path / "logs"))
-    bundles.publish(2)
+    session, _, first, _ = with_two(start, tmp_path)
     in_force = session.reloading.in_force
     usual = in_force.remember_bundle
 
     async def just_after_a_rollback(taken: Callable[[], None]) -> None:
-        request = Request(id=new_id(), action="rollback", version=first, who="Ada")
-        assert (await session.reloading.commands.answer(request)).done
+        assert (await session.reloading.commands.answer(roll_back(first))).done
         await usual(taken)
 
     monkeypatch.setattr(in_force, "remember_bundle", just_after_a_rollback)
     assert poll(session)
     session.make_room()
-    good, highest = LastGood(session.logs).of(PROFILE), LastGood(session.logs).highest(PROFILE)
-    assert good is not None
-    assert highest is not None
-    assert good.version == session.version == first
-    assert highest.sequence == 2
+    assert session.version == first
+    assert remembered(session) == (first, None, 2)

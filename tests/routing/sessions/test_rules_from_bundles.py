@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,14 +13,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from engine.book import load
 from engine.home import shipped_home
-from engine.journal.events import RulebookLoaded, RulebookRefused
+from engine.journal.events import RulebookLoaded, RulebookRefused, RulesSource
 from engine.journal.reader import read
 from engine.reload.bundle import Origin, build
+from engine.reload.errors import ReloadError
 from engine.reload.last_good import ColdStartError, LastGood
 from engine.reload.pipeline import ProofAnswer
 from engine.reload.read import read_home
 from engine.reload.remote import Arrived, Failed, Remote
+from engine.reload.requests import Request, new_id
 from engine.reload.status import read_status
+from engine.routing.evidence import rulebooks
 from engine.routing.sessions.reloading.options import ReloadOptions, fetch_first
 from engine.routing.sessions.start import JOURNAL, Running, open_embedded
 from tests.reload.signing import KEY, OTHER
@@ -48,8 +51,9 @@ class Fleet:
         self.bundle.write_bytes(build(read_home(self.home).files, "testnet", origin, key=key, gate="findings"))
         return load("testnet", self.home).version
 
-    def start(self) -> Running:
-        reload = ReloadOptions(gate="findings", address=self.bundle.absolute().as_uri(), keys=(KEY.public_key(),))
+    def start(self, keys: Sequence[Ed25519PrivateKey] = (KEY,)) -> Running:
+        public = [key.public_key() for key in keys]
+        reload = ReloadOptions(gate="findings", address=self.bundle.absolute().as_uri(), keys=public)
         given = options(self.logs, "testnet", telemetry="generated")
         fetched = asyncio.run(fetch_first(reload, "testnet", self.logs))
         market = hand_made([quote(0, 100.0, 100.02)])
@@ -68,10 +72,8 @@ class Fleet:
 
         async def poll() -> Arrived | Failed | None:
             polled = await remote.poll()
-            if isinstance(polled, Arrived | Failed):
-                await reloading.changes.take(remote, polled)
-                return polled
-            return None
+            await reloading.changes.take(remote, polled)
+            return polled if isinstance(polled, Arrived | Failed) else None
 
         return asyncio.run(poll())
 
@@ -187,6 +189,87 @@ def test_an_address_that_gives_nothing_starts_on_what_ran_last(fleet: Fleet) -> 
     assert (held.version, held.sequence) == (first, 1), "what stands in is remembered as it was"
 
 
+def start_without_the_address(fleet: Fleet, *keys: Ed25519PrivateKey) -> Running:
+    """Another session of the folder, while nothing can be had from the address."""
+    for running in fleet.opened:
+        running.journal.close()
+    fleet.opened.clear()
+    shutil.rmtree(fleet.logs / JOURNAL)
+    fleet.bundle.unlink(missing_ok=True)
+    return fleet.start(keys)
+
+
+def test_what_a_key_signed_that_is_no_longer_trusted_starts_nothing(fleet: Fleet) -> None:
+    first = fleet.publish(1)
+    fleet.start()
+    with pytest.raises(ColdStartError, match=rf"the last good one \({first}\) cannot be verified: it is signed by"):
+        start_without_the_address(fleet, OTHER)
+    assert fleet.start((OTHER, KEY)).desk.book.version == first, "with both keys while they change"
+
+
+def test_what_never_came_in_a_signed_bundle_starts_nothing_where_a_key_is_configured(fleet: Fleet) -> None:
+    unsigned = fleet.publish(1, key=None)
+    assert fleet.start(()).desk.book.version == unsigned
+    with pytest.raises(ColdStartError, match="came in no signed bundle that is kept here"):
+        start_without_the_address(fleet, KEY)
+    assert fleet.start(()).desk.book.version == unsigned, "nobody asks for a signature"
+
+
+def test_it_is_said_where_came_from_what_stands_in_for_an_address_that_never_gave_it(fleet: Fleet) -> None:
+    given = options(fleet.logs, "testnet", telemetry="generated", reload=ReloadOptions(gate="findings"))
+    running = open_embedded(replace(given, home=fleet.home), hand_made([quote(0, 100.0, 100.02)]))
+    fleet.opened.append(running)
+    assert running.reloading is not None
+    running.reloading.begin()
+    start_without_the_address(fleet)
+    status = read_status(fleet.logs)
+    assert (status.last_good, status.came_from) == (True, str(fleet.home.absolute()))
+    assert status.origin == fleet.bundle.absolute().as_uri()
+    with pytest.raises(ColdStartError, match="came in no signed bundle"):
+        start_without_the_address(fleet, KEY)
+
+
+def test_a_bundle_that_was_changed_on_disk_vouches_for_nothing(fleet: Fleet) -> None:
+    fleet.publish(1)
+    fleet.start()
+    (kept,) = (fleet.logs / "reload" / "bundles").iterdir()
+    kept.write_bytes(kept.read_bytes().replace(b"value: 50", b"value: 51", 1))
+    with pytest.raises(ColdStartError, match="cannot be verified: its signature does not fit"):
+        start_without_the_address(fleet, KEY)
+
+
+def test_what_was_rolled_back_to_is_verified_by_the_bundle_that_it_came_in(fleet: Fleet) -> None:
+    first = fleet.publish(1)
+    running = fleet.start()
+    fleet.publish(2, broken_bps=45)
+    assert isinstance(fleet.poll(running), Arrived)
+    assert running.reloading is not None
+    answer = asyncio.run(running.reloading.commands.answer(Request(id=new_id(), action="rollback")))
+    assert answer.done, answer
+    assert start_without_the_address(fleet, KEY).desk.book.version == first
+
+
+def test_a_bundle_that_could_not_be_remembered_does_not_undo_a_rollback(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = fleet.publish(1)
+    running = fleet.start()
+    assert running.reloading is not None
+    fleet.publish(2, broken_bps=45)
+    with monkeypatch.context() as patched:
+        patched.setattr(LastGood, "remember", refuse)
+        assert isinstance(fleet.poll(running), Arrived)
+        answer = asyncio.run(running.reloading.commands.answer(Request(id=new_id(), action="rollback")))
+        assert answer.done, answer
+    assert isinstance(fleet.poll(running), Arrived), "it comes again, since it was not remembered"
+    assert running.desk.book.version == first
+    held, highest = LastGood(fleet.logs).of("testnet"), LastGood(fleet.logs).highest("testnet")
+    assert (held is not None and held.version, highest is not None and highest.sequence) == (first, 2)
+    fleet.publish(3, broken_bps=45)
+    fleet.poll(running)
+    assert running.desk.book.version != first, "a bundle of a higher sequence is meant"
+
+
 def test_a_newer_bundle_that_says_the_same_is_the_one_that_decides(fleet: Fleet) -> None:
     fleet.publish(1)
     running = fleet.start()
@@ -222,3 +305,104 @@ def test_a_bundle_that_fails_its_proofs_after_the_swap_is_not_remembered_as_good
     highest = LastGood(fleet.logs).highest("testnet")
     assert highest is not None
     assert highest.sequence == 1
+
+
+def test_a_bad_bundle_that_is_gone_again_is_the_last_change_no_more(fleet: Fleet) -> None:
+    fleet.publish(1)
+    running = fleet.start()
+    fine = fleet.bundle.read_bytes()
+    fleet.publish(2, broken_bps=45)
+    assert isinstance(fleet.poll(running), Arrived)
+    second = fleet.bundle.read_bytes()
+    for _ in range(2):
+        fleet.bundle.write_bytes(fine)
+        assert isinstance(fleet.poll(running), Failed)
+        refused = read_status(fleet.logs).attempt
+        assert refused is not None
+        assert refused.verdict == "refused"
+        fleet.bundle.write_bytes(second)
+        assert fleet.poll(running) is None
+        attempt = read_status(fleet.logs).attempt
+        assert attempt is not None
+        assert attempt.verdict == "accepted"
+    assert len(fleet.refusals(running)) == 2, "each time that it came"
+
+
+def refuse(*_: object) -> None:
+    raise ReloadError("no space left on device", "make room")
+
+
+def test_a_sequence_that_is_not_remembered_is_in_the_status_until_it_is(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.publish(1)
+    with monkeypatch.context() as patched:
+        patched.setattr(LastGood, "remember", refuse)
+        running = fleet.start()
+        assert "no space" in read_status(fleet.logs).unwritten
+    assert isinstance(fleet.poll(running), Arrived)
+    assert read_status(fleet.logs).unwritten == ""
+    fleet.publish(2, broken_bps=45)
+    with monkeypatch.context() as patched:
+        patched.setattr(LastGood, "remember", refuse)
+        assert isinstance(fleet.poll(running), Arrived)
+        assert "no space" in read_status(fleet.logs).unwritten
+    assert isinstance(fleet.poll(running), Arrived)
+    assert read_status(fleet.logs).unwritten == ""
+
+
+def test_a_first_bundle_that_could_not_be_kept_is_asked_for_again(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = fleet.publish(1)
+    fleet.start().journal.close()
+    fleet.opened.clear()
+    shutil.rmtree(fleet.logs / JOURNAL)
+    second = fleet.publish(2, broken_bps=45)
+    with monkeypatch.context() as patched:
+        patched.setattr(rulebooks, "_write", refuse)
+        running = fleet.start()
+    assert running.desk.book.version == first
+    assert isinstance(fleet.poll(running), Arrived)
+    assert running.desk.book.version == second
+
+
+def test_an_address_that_fails_is_in_the_status_and_once_in_the_journal_until_it_answers(fleet: Fleet) -> None:
+    fleet.publish(1)
+    running = fleet.start()
+    held = fleet.bundle.read_bytes()
+    fleet.poll(running)
+    fleet.bundle.unlink()
+    for times in (1, 2, 3):
+        assert isinstance(fleet.poll(running), Failed)
+        told = read_status(fleet.logs).unavailable
+        assert told is not None
+        assert told.times == times
+        assert "gives nothing: no such file" in told.what
+    fleet.bundle.write_bytes(held)
+    assert fleet.poll(running) is None
+    status = read_status(fleet.logs)
+    assert status.unavailable is None
+    assert status.polls == {"new": 1, "same": 2, "failed": 3}
+    running.desk.settle()
+    moves = [event for event in read(fleet.logs / JOURNAL) if isinstance(event, RulesSource)]
+    assert [(event.state, "gives nothing" in event.reason) for event in moves] == [("away", True), ("back", False)]
+
+
+def test_after_a_rollback_the_status_says_that_the_address_has_another_version(fleet: Fleet) -> None:
+    first = fleet.publish(1)
+    running = fleet.start()
+    second = fleet.publish(2, broken_bps=45)
+    fleet.poll(running)
+    reloading = running.reloading
+    assert reloading is not None
+    assert asyncio.run(reloading.commands.answer(Request(id="1", action="rollback"))).done
+    status = read_status(fleet.logs)
+    assert (status.version, status.offered) == (first, second)
+    assert status.came_from == f"bundle 1 of {status.origin}"
+
+
+def test_a_start_that_an_address_keeps_from_running_does_not_say_that_what_runs_goes_on(fleet: Fleet) -> None:
+    with pytest.raises(ColdStartError, match="gives nothing") as refused:
+        fleet.start()
+    assert refused.value.help == "nothing runs: start it again once the address gives a bundle"

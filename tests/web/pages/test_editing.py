@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import stat
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -47,6 +49,24 @@ def test_a_sound_text_is_saved_whole(editing: Editing) -> None:
     editing.save(NAME, text, before)
     assert (editing.home / NAME).read_text() == text
     editing.save(NAME, f"# again\n{text}", text)
+
+
+def test_a_document_is_saved_as_it_was_written(editing: Editing, tmp_path: Path) -> None:
+    path = editing.home / NAME
+    target = tmp_path / "elsewhere.yaml"
+    target.write_bytes(codecs.BOM_UTF8 + path.read_bytes().replace(b"\n", b"\r\n"))
+    target.chmod(0o640)
+    path.unlink()
+    path.symlink_to(target)
+    editing.read_again()
+    before = editing.text(NAME)
+    assert "\r" not in before
+    editing.save(NAME, f"# tried\n{before}", before)
+    assert path.is_symlink()
+    assert stat.S_IMODE(target.stat().st_mode) == 0o640
+    written = target.read_bytes()
+    assert written.startswith(codecs.BOM_UTF8 + b"# tried\r\n")
+    assert written.count(b"\n") == written.count(b"\r\n") == before.count("\n") + 1
 
 
 @pytest.mark.parametrize("name", ["../outside.yaml", "/etc/passwd", "rules/none.yaml", "rules/../rules/quality.yaml"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 import pytest
 
@@ -53,11 +55,11 @@ def test_a_warning_of_another_policy_stands_under_the_status(health: HealthNow) 
 def test_what_is_warned_of_has_the_colour_of_the_policys_word(health: HealthNow) -> None:
     warned = Warned(flag="breaker_open", rule="health_warnings.breaker_open", at="r.yaml:1", reason="maker_paused")
     (breaker, *_) = line(health, BTC).breakers
-    opened = msgspec.structs.replace(breaker, state="open")
+    opened = msgspec.structs.replace(breaker, state="open", pauses=True)
 
-    def shown(status: str) -> str:
+    def shown(status: str, column: str = "breaker") -> str:
         held = msgspec.structs.replace(line(health, BTC), warnings=[warned], status=status, breakers=[opened])
-        (cell,) = [cell for cell in row_html(held, None, ()).split("<td ") if 'data-label="breaker"' in cell]
+        (cell,) = [cell for cell in row_html(held, None, ()).split("<td ") if f'data-label="{column}"' in cell]
         return cell
 
     assert 'class="warned"' in shown("warn")
@@ -65,6 +67,18 @@ def test_what_is_warned_of_has_the_colour_of_the_policys_word(health: HealthNow)
     assert "✖" not in shown("warn")
     assert 'class="bad"' in shown("critical")
     assert "✖</i> open" in shown("critical")
+    assert 'class="warnings warned"' in shown("warn", "status")
+    assert 'class="warnings bad"' in shown("critical", "status")
+    assert "makers wait: the breaker of BTCUSDT has been open for " in shown("warn", "status")
+
+
+def test_on_a_narrow_screen_a_row_is_a_few_words(health: HealthNow) -> None:
+    row = row_html(line(health, DOGE), None, ())
+    (brief,) = re.findall(r'<details id="more-DOGEUSDT" class="more">(.*?)</details>', row)
+    assert "✖</i> critical" in brief
+    assert "risk stale" in brief
+    assert "fallback" in brief
+    assert "telemetry stale" in brief
 
 
 def test_the_status_of_all_names_its_cause_and_what_it_rests_on_first(health: HealthNow) -> None:
@@ -119,7 +133,9 @@ def test_gates_that_nothing_lifts_are_counted_and_named(health: HealthNow) -> No
 def test_the_last_decision_links_to_itself(health: HealthNow) -> None:
     last = line(health, BTC).last_route_decision
     assert last is not None
-    assert f'href="/decisions/{last.decision_id}"' in row_html(line(health, BTC), None, ())
+    row = row_html(line(health, BTC), None, ())
+    # Read out without its row, "why" alone would be the name of every one of them.
+    assert f'href="/decisions/{last.decision_id}" aria-label="why {BTC} was routed so"' in row
 
 
 def test_a_warning_of_the_account_is_red_in_the_summary_with_its_rule(health: HealthNow) -> None:

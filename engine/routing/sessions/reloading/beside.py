@@ -49,24 +49,28 @@ class Reloading:
         self.remote = None if options.fetched is None else options.fetched.remote
         """Where bundles come from; None where a home is watched."""
         self._watching = Watching()
-        self.in_force = InForce(desk, home, self.remote, self._watching, started, now_ms)
-        self.changes = Changes(self.in_force, options, home, pipeline, self._watching, seen)
+        self.in_force = InForce(desk, home, self.remote, self._watching, started, now_ms, gate=options.gate)
+        accepted = started.accepted if started is not None else None
+        self.changes = Changes(self.in_force, options, home, pipeline, self._watching, seen, accepted)
         candidates = Candidates(self.in_force, self.changes, home)
-        self.commands = Commands(self.in_force, candidates, store, self._watching, desk.around.logs, options.look_s)
+        logs, look_s = desk.around.logs, options.look_s
+        self.commands = Commands(self.in_force, self.changes, candidates, store, self._watching, logs, look_s)
         self._options = options
 
     async def run(self) -> None:
         """Until it is cancelled. What breaks down in one part ends neither the other nor itself: it begins anew."""
-        # What the journal says of rulebooks comes after the session's first word.
-        while not self.in_force.desk.has_begun:  # noqa: ASYNC110 - a desk knows of no loop
-            await asyncio.sleep(self._options.look_s)
-        self.begin()
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._keep_up(REQUESTS, self.commands.serve))
-                group.create_task(self._keep_up(CHANGES, self._look_for_changes))
+            # What the journal says of rulebooks comes after the session's first word.
+            while not self.in_force.desk.has_begun:  # noqa: ASYNC110 - a desk knows of no loop
+                await asyncio.sleep(self._options.look_s)
+            self.begin()
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._keep_up(REQUESTS, self.commands.serve))
+                    group.create_task(self._keep_up(CHANGES, self._look_for_changes))
+            finally:
+                self.in_force.end()
         finally:
-            self.in_force.end()
             if self.remote is not None:
                 with suppress(Exception):
                     await self.remote.aclose()
@@ -79,6 +83,7 @@ class Reloading:
     def begin(self) -> None:
         """Say what the session begins with; from here on one may ask."""
         self.commands.open()
+        self.changes.begin()
         self.in_force.begin(self._options.fetched)
 
     async def _look_for_changes(self) -> None:

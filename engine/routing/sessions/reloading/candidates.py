@@ -16,6 +16,7 @@ from engine.analysis.diff.sides import read_side
 from engine.book import Book
 from engine.journal.events import CandidateMoved
 from engine.language.load import Files, read_listing
+from engine.printing import counted
 from engine.reload.errors import ReloadError
 from engine.reload.pipeline import Refused, Unchanged
 from engine.reload.read import read_home
@@ -33,30 +34,56 @@ class Candidates:
         self._changes = changes
         self._home = home
         self._candidate: Book | None = None
+        self._name = ""
+        """Of the candidate, as it was asked for."""
+        self._looks = asyncio.Lock()
+        """One candidate is looked at after the other: the last one asked for is the one that is tried."""
 
     async def shadow(self, request: Request) -> str:
         """Have a candidate, which went through what a change goes through, decide every intent beside."""
+        async with self._looks:
+            return await self._shadow(request)
+
+    async def _shadow(self, request: Request) -> str:
         desk = self._in_force.desk
+        self._refuse_another(request)
         profile, files = await asyncio.to_thread(
             _files_of, request.candidate or desk.book.profile, Path(request.home or self._home)
         )
         pipeline = replace(self._changes.pipeline, profile=profile, prove=self._changes.prover(files))
         verdict = await asyncio.to_thread(pipeline.consider, files, desk.book)
         if isinstance(verdict, Refused):
-            self._in_force.refuse("shadow", verdict)
+            self._in_force.refuse("shadow", verdict, candidate=request.candidate or profile)
             raise ReloadError(f"the candidate is refused: {verdict.line}", "`sluice check` shows what is wrong")
         if isinstance(verdict, Unchanged):
             raise ReloadError(f"{verdict.version} decides already", "change something, or name another candidate")
+        self._refuse_another(request)  # it may decide for some symbols by now
         book = self._candidate = verdict.book
+        self._name = request.candidate or str(self._home.absolute())
         desk.try_beside(book, _moved("shadow", book))
         return f"{book.profile} {book.version} is tried beside {desk.book.version}; `sluice status` counts"
+
+    def _refuse_another(self, request: Request) -> None:
+        """Raise `ReloadError` where a candidate is tried that nobody said is to be replaced, or that decides."""
+        tried = self._in_force.desk.tried
+        if not tried.is_tried or tried.moved is None:
+            return
+        name = f"{tried.moved.profile} {tried.moved.rulebook}"
+        if tried.moved.state == "partial":
+            symbols = ", ".join(tried.moved.symbols)
+            raise ReloadError(f"{name} decides for {symbols} already", "end that first: `sluice shadow --end`")
+        if not request.replaces:
+            raise ReloadError(
+                f"{name} is tried already, on {counted(tried.divergences.decided, 'intent')}",
+                "`--replace` tries this one instead, and counts anew; `sluice shadow --end` only ends that one",
+            )
 
     async def promote(self, request: Request) -> str:
         """Have the candidate decide for the symbols that are named, or for all, if the rules are for it."""
         in_force, desk = self._in_force, self._in_force.desk
         book = self._may_be_promoted()
         told = await in_force.change_to(book)
-        if not desk.tried.is_tried:
+        if self._candidate is not book or not desk.tried.is_tried:
             raise ReloadError("the candidate was taken back meanwhile", "`sluice status` says why")
         if ROLLOUT not in desk.book.policies:
             raise ReloadError(
@@ -67,11 +94,12 @@ class Candidates:
             raise ReloadError(f"the rules are against it: {against}", "`sluice status` shows how it differs")
         if request.symbols:
             symbols = self._symbols(book, request.symbols)
+            in_force.asked_by = request.who
             desk.roll_out(book, _moved("partial", book, symbols))
             return f"{book.profile} {book.version} decides for {', '.join(symbols)}"
         desk.end_candidate("promoted", "")
         self._candidate = None
-        in_force.put(book, "promote", request.who, told)
+        in_force.put(book, "promote", request.who, told, came_from=self._name)
         return f"{book.profile} {book.version} decides: {told}"
 
     async def end(self, request: Request) -> str:
@@ -86,7 +114,9 @@ class Candidates:
     def _may_be_promoted(self) -> Book:
         desk, book = self._in_force.desk, self._candidate
         if book is None or not desk.tried.is_tried:
-            raise ReloadError("there is no candidate", "try one first: `sluice shadow CANDIDATE`")
+            moved = desk.tried.moved
+            back = f": the last one was taken back: {moved.reason}" if moved and moved.state == "returned" else ""
+            raise ReloadError(f"there is no candidate{back}", "try one first: `sluice shadow CANDIDATE`")
         if book.profile != desk.book.profile:
             raise ReloadError(
                 f"the candidate is of the profile `{book.profile}`, this session runs `{desk.book.profile}`",

@@ -6,7 +6,7 @@ In: the watch of a home, or the polls of an address. Out: swaps of what is in fo
 from __future__ import annotations
 
 import asyncio
-import logging
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,18 +15,18 @@ from engine.book import Book
 from engine.home import find_cache
 from engine.language.findings import Finding, Severity
 from engine.language.load import Files
+from engine.reload.bundle import Verified
 from engine.reload.errors import BundleError, ReloadError, UnreadableBundleError
 from engine.reload.pipeline import Accepted, Pipeline, Prove, Refused, Unchanged, Verdict, unproved
 from engine.reload.proving import prover
 from engine.reload.read import Signature, read_home
-from engine.reload.remote import Arrived, Failed, Remote
+from engine.reload.remote import Failed, Polled, Remote, Same
+from engine.reload.status import Attempt
 from engine.reload.watch import Watch, WatchfilesSource
 from engine.reload.who import user, who_changed
 from engine.routing.sessions.collector import collect_what_was_replaced
 from engine.routing.sessions.reloading.in_force import CHANGES, InForce, Watching, changed
 from engine.routing.sessions.reloading.options import WHOLE, ReloadOptions
-
-_log = logging.getLogger(__name__)
 
 
 class Changes:
@@ -40,8 +40,12 @@ class Changes:
         pipeline: Pipeline,
         watching: Watching,
         seen: Signature | None,
+        started: Accepted | None,
     ) -> None:
-        """`seen` is how the home stood when it was read: what was saved since then is a change."""
+        """`seen` is how the home stood when it was read: what was saved since then is a change.
+
+        `started` is what came of it, or of the first bundle, where that is what the session began with.
+        """
         self.pipeline = pipeline
         """What a change goes through, but for its proofs."""
         self.is_over = False
@@ -51,7 +55,20 @@ class Changes:
         self._home = home
         self._watching = watching
         self._seen = seen
+        began = started is not None
+        self._taken = _identity(started.book) if started is not None and options.address is None else None
+        """Version and sources of what the home said when that was last taken: said again, it is no change."""
+        fetched = options.fetched.polled if options.fetched is not None else None
+        self._bundle = fetched.verified.bundle.digest if fetched is not None and began else ""
+        """The digest of the bundle that was last taken."""
         self._bundle_error = ""
+        self._before_bad: tuple[Attempt | None, str | None] | None = None
+        """What the status showed before bundles came that could not be verified, and the version that the address had;
+        None where none has come."""
+
+    def begin(self) -> None:
+        """Say where rules cannot be had from since the session was put together."""
+        self._in_force.origin.look(self._seen, is_logged=True)
 
     # --- where they come from ----------------------------------------------------------------------------------------
 
@@ -61,10 +78,8 @@ class Changes:
         watching.source = WatchfilesSource(options.watch)
         async with Watch(self._home, options.watch, since=self._seen, source=watching.source) as watch:
             async for change in watch:
-                watching.is_away = not change.is_there
-                if watching.is_away:
-                    _log.warning("the home %s is away: what ran goes on", self._home)
-                else:
+                self._in_force.origin.look(change.signature)
+                if change.is_there:
                     reading = await asyncio.to_thread(read_home, self._home)
                     who = await asyncio.to_thread(who_changed, self._home)
                     await self.consider(reading.files, "files", who)
@@ -77,62 +92,116 @@ class Changes:
             await self.take(remote, polled)
             self._watching.broken.pop(CHANGES, None)
 
-    async def take(self, remote: Remote, polled: Arrived | Failed) -> None:
+    async def take(self, remote: Remote, polled: Polled) -> None:
         """What became of a poll: a bundle that was verified is looked at like any other change."""
         if isinstance(polled, Failed):
-            self._take_none(remote, polled)
+            self._take_none(polled)
             await self._in_force.written()
             return
         self._bundle_error = ""
-        manifest = polled.verified.bundle.manifest
-        verdict = await self.consider(polled.verified.files, "bundle", manifest.provenance.author, manifest.sequence)
+        self._in_force.origin.look()
+        if isinstance(polled, Same):
+            self._take_back()
+            self._in_force.say_what_is_new()
+            await self._in_force.written()
+            return
+        self._before_bad = None
+        bundle = polled.verified.bundle
+        verdict = await self._look_at(polled.verified)
+        if not isinstance(verdict, Refused):
+            self._bundle = bundle.digest
         if isinstance(verdict, Refused) and verdict.stage == "keep":
             remote.put_off()  # nothing is wrong with the bundle
             return
-        try:
+        with suppress(ReloadError):  # which is said, and it is asked for again
             await self._in_force.remember_bundle(
                 lambda: remote.taken(polled, accepted=not isinstance(verdict, Refused))
             )
-        except ReloadError as error:
-            _log.error("the sequence of the bundle is not remembered: %s", error)
+        self._in_force.say_what_is_new()
+        await self._in_force.written()
 
-    def _take_none(self, remote: Remote, polled: Failed) -> None:
+    async def _look_at(self, verified: Verified) -> Verdict:
+        manifest = verified.bundle.manifest
+        if verified.bundle.digest == self._bundle:  # it comes again since its sequence could not be remembered
+            return Unchanged(manifest.version, {}, decides=False)
+        return await self.consider(verified.files, "bundle", manifest.provenance.author, manifest.sequence)
+
+    def _take_none(self, polled: Failed) -> None:
         error = polled.error
         is_news, self._bundle_error = str(error) != self._bundle_error, str(error)
-        if not is_news:
-            pass  # a bad bundle is asked for again and again
-        elif isinstance(error, BundleError) and not isinstance(error, UnreadableBundleError):
+        is_bad = isinstance(error, BundleError) and not isinstance(error, UnreadableBundleError)
+        if is_bad and is_news:  # it is asked for again and again
             finding = Finding("reload.bundle", Severity.ERROR, WHOLE, error.message, error.help)
             refused = Refused((finding,), "load", {})
+            self._before_bad = self._before_bad or (self._in_force.attempt, self._in_force.offered)
             self._in_force.note(refused)
             self._in_force.refuse("bundle", refused)
-        else:
-            _log.warning("no bundle from %s: %s", remote.shown, error)
+        self._in_force.origin.look(is_logged=is_bad)
         self._in_force.say()
+
+    def _take_back(self) -> None:
+        """The address has again what it had before a bundle that could not be verified: that one is no change now."""
+        if self._before_bad is not None:
+            self._in_force.attempt, self._in_force.offered = self._before_bad
+            self._before_bad = None
+            self._in_force.say()
 
     # --- what becomes of them ----------------------------------------------------------------------------------------
 
     async def consider(self, files: Files, how: str, who: str, sequence: int | None = None) -> Verdict:
         """Look at files that may decide from now on, and let them, or say why not."""
         in_force = self._in_force
-        pipeline = replace(self.pipeline, prove=self.prover(files), proofs_after_swap=not self.proofs_first())
+        pipeline = replace(
+            self.pipeline,
+            prove=self.prover(files),
+            proofs_after_swap=not self.proofs_first(),
+            taken=self._taken if how == "files" else None,
+        )
         before, was = in_force.book, in_force.sequence
         verdict = await asyncio.to_thread(pipeline.consider, files, before)
+        if how == "files" and isinstance(verdict, Unchanged):
+            return await self._stay(verdict, before)
         told = await asyncio.to_thread(changed, before, verdict.book) if isinstance(verdict, Accepted) else ""
         if in_force.book is not before:
-            verdict = _overtaken(verdict, in_force.book)
+            verdict = _overtaken(verdict, in_force.book, how)
         in_force.note(verdict)
         if isinstance(verdict, Refused):
             in_force.refuse(how, verdict)
         elif isinstance(verdict, Accepted):
-            in_force.put(verdict.book, how, who, told, checks=_checks(verdict), sequence=sequence)
-            if pipeline.proofs_after_swap and verdict.dry_run is not None:
+            unproved = pipeline.proofs_after_swap and pipeline.prove is not None and verdict.dry_run is not None
+            in_force.put(verdict.book, how, who, told, checks=_checks(verdict), sequence=sequence, unproved=unproved)
+            self._taken = _identity(verdict.book)
+            if unproved:
                 verdict = await self._prove_after(verdict, how, before, was, pipeline)
         else:
             in_force.stays(sequence)
         in_force.say()
         await in_force.written()
         collect_what_was_replaced()
+        return verdict
+
+    async def look_again(self, files: Files) -> Verdict:
+        """What the gate says of files that decided here before. Their warnings are no news, and they are kept.
+
+        Proofs come first, whatever the profile says: what they say is remembered.
+        """
+        pipeline = replace(self.pipeline, prove=self.prover(files), minds_warnings=False, past=tuple, keep=None)
+        return await asyncio.to_thread(pipeline.consider, files, self._in_force.book)
+
+    async def _stay(self, verdict: Unchanged, looked_at: Book) -> Verdict:
+        """What the home says is what decides, or what it said before: then what was put in force since stays."""
+        in_force = self._in_force
+        if verdict.decides:
+            self._taken = _identity(looked_at)
+            verdict = replace(verdict, decides=in_force.book is looked_at)
+        if verdict.decides:
+            in_force.stays(None)
+        attempt = in_force.attempt
+        # What became of the very same is told already, such as a proof that failed.
+        if verdict.decides or attempt is None or attempt.version != verdict.version:
+            in_force.note(verdict)
+        in_force.say()
+        await in_force.written()
         return verdict
 
     def prover(self, files: Files) -> Prove | None:
@@ -154,11 +223,14 @@ class Changes:
         in_force, book = self._in_force, accepted.book
         in_force.say()
         answer = await asyncio.to_thread(pipeline.proofs_of, book.rulebook)
-        if answer is None:
-            return accepted
+        assert answer is not None  # there is a prover
         verdict: Verdict = replace(accepted, proofs=answer)
-        if not answer.passed:
+        if answer.passed:
+            in_force.proved(book)
+        else:
             verdict = refused = unproved(answer, accepted)
+            if not refused.is_refuted and self._taken == _identity(book):
+                self._taken = None  # saved again it may be proved in time
             in_force.refuse(how, refused)
             told = await in_force.change_to(before)
             if in_force.book is book:
@@ -167,14 +239,19 @@ class Changes:
         return verdict
 
 
-def _overtaken(verdict: Verdict, now: Book) -> Verdict:
+def _overtaken(verdict: Verdict, now: Book, how: str) -> Verdict:
     """What becomes of a change that was looked at while another rulebook was put in force."""
     if isinstance(verdict, Refused):
         return verdict
     told = f"{now.profile} {now.version} was put in force while this change was looked at"
-    finding = Finding("reload.overtaken", Severity.ERROR, WHOLE, told, "save the files again to have them decide")
+    again = "save the files again" if how == "files" else "build the bundle again, with a higher --sequence,"
+    finding = Finding("reload.overtaken", Severity.ERROR, WHOLE, told, f"{again} to have them decide")
     version = verdict.version if isinstance(verdict, Unchanged) else verdict.book.version
     return Refused((finding,), "swap", verdict.timings_ms, version)
+
+
+def _identity(book: Book) -> tuple[str, str]:
+    return book.version, book.rulebook.sources_digest
 
 
 def _checks(verdict: Accepted) -> dict[str, Any]:

@@ -13,11 +13,12 @@ from pathlib import Path
 from engine.book import Book
 from engine.language.findings import SluiceError
 from engine.reload.errors import ReloadError
-from engine.reload.history import rollback_to
+from engine.reload.history import Entry, rollback_to
+from engine.reload.pipeline import Accepted, Refused
 from engine.reload.requests import Answer, Request, prepare, reply, take
 from engine.routing.evidence.rulebooks import Rulebooks
-from engine.routing.sessions.desk import unfit
 from engine.routing.sessions.reloading.candidates import Candidates
+from engine.routing.sessions.reloading.changes import Changes
 from engine.routing.sessions.reloading.in_force import REQUESTS, InForce, Watching
 
 _log = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ class Commands:
     def __init__(
         self,
         in_force: InForce,
+        changes: Changes,
         candidates: Candidates,
         store: Rulebooks,
         watching: Watching,
@@ -37,6 +39,7 @@ class Commands:
     ) -> None:
         """`look_s` is how often it is looked whether somebody asks something."""
         self._in_force = in_force
+        self._changes = changes
         self._candidates = candidates
         self._store = store
         self._watching = watching
@@ -51,15 +54,29 @@ class Commands:
             _log.error("%s", error)
 
     async def serve(self) -> None:
-        """Answer, one after the other, until it is cancelled."""
-        while True:
-            for request in take(self._logs):
-                answer = await self.answer(request)
-                with suppress(ReloadError):
-                    await asyncio.to_thread(reply, self._logs, answer)
-            self._in_force.say_what_is_new()
-            self._watching.broken.pop(REQUESTS, None)
-            await asyncio.sleep(self._look_s)
+        """Answer, until it is cancelled: one after the other, but for what is proved first, which nothing waits for."""
+        proving: set[asyncio.Task[None]] = set()
+        try:
+            while True:
+                for request in take(self._logs):
+                    serving = self._serve(request)
+                    if request.action == "shadow":
+                        proving.add(task := asyncio.create_task(serving))
+                        task.add_done_callback(proving.discard)
+                    else:
+                        await serving
+                self._in_force.say_what_is_new()
+                self._watching.broken.pop(REQUESTS, None)
+                await asyncio.sleep(self._look_s)
+        finally:
+            for task in proving:
+                task.cancel()
+            await asyncio.gather(*proving, return_exceptions=True)
+
+    async def _serve(self, request: Request) -> None:
+        answer = await self.answer(request)
+        with suppress(ReloadError):
+            await asyncio.to_thread(reply, self._logs, answer)
 
     async def answer(self, request: Request) -> Answer:
         """Do what is asked, and say what came of it. Whatever is asked, the session goes on."""
@@ -83,19 +100,37 @@ class Commands:
 
     async def _roll_back(self, request: Request) -> str:
         in_force = self._in_force
-        entries = await asyncio.to_thread(in_force.history.entries, in_force.book.profile)
-        entry = rollback_to(entries, request.version)
-        if entry.version == in_force.book.version:
-            raise ReloadError(f"{entry.version} decides already", "`sluice history` lists the others")
-        book = await asyncio.to_thread(self._store.open, entry.version, entry.sources, in_force.book.profile)
-        book = await asyncio.to_thread(book.warm)
-        _refuse_unfit(book)
+        entry, book, refuted = await self._way_back(request.version)
         told = await in_force.change_to(book)
-        in_force.put(book, "rollback", request.who, told)
-        return f"{book.profile} {book.version} decides again: {told}"
+        desk, left = in_force.desk, in_force.book.version
+        if desk.router.deciders.partial:  # who rolls back wants that one to decide, and no other one for some symbols
+            desk.end_candidate("returned", f"rolled back by {request.who}" if request.who else "rolled back")
+        bundle = f"bundle {entry.sequence} of " if entry.sequence is not None else ""
+        in_force.put(book, "rollback", request.who, told, came_from=bundle + entry.origin if entry.origin else "")
+        over = f"; {', '.join(refuted)} was passed over, since an invariant fails" if refuted else ""
+        return f"{book.profile} {book.version} decides again, instead of {left}: {told}{over}"
 
+    async def _way_back(self, wanted: str | None) -> tuple[Entry, Book, list[str]]:
+        """What to go back to, which the gate lets decide, and what was passed over, since an invariant fails there.
 
-def _refuse_unfit(book: Book) -> None:
-    found = list(unfit(book))
-    if found:
-        raise ReloadError(f"{book.version} cannot run this session: {found[0].message}", found[0].help)
+        Raises:
+            ReloadError: where there is none, and where the gate does not let it decide.
+
+        """
+        in_force, refuted = self._in_force, list[str]()
+        decides = in_force.book.version
+        entries = await in_force.entries()
+        while True:
+            entry = rollback_to(entries, decides, wanted, passed_over=refuted)
+            profile = in_force.book.profile
+            files = await asyncio.to_thread(self._store.files, entry.version, entry.sources, profile)
+            verdict = None if entry.version == decides else await self._changes.look_again(files)
+            if isinstance(verdict, Accepted):
+                return entry, verdict.book, refuted
+            if not isinstance(verdict, Refused):
+                raise ReloadError(f"{entry.version} decides already", "`sluice history` lists the others")
+            in_force.refuse("rollback", verdict)
+            if wanted is not None or not verdict.is_refuted:
+                other = "name another one: `sluice history` lists them"
+                raise ReloadError(f"{entry.version} is refused: {verdict.line}", verdict.findings[0].help or other)
+            refuted.append(entry.version)

@@ -15,25 +15,26 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from engine.analysis.diff.changes import Given, Structure
-from engine.analysis.diff.report import summary
+from engine.analysis.diff.changes import Given
+from engine.analysis.diff.report import named
 from engine.analysis.diff.structure import compare
 from engine.book import Book
 from engine.journal.events import CandidateMoved, RulebookLoaded, RulebookRefused
 from engine.reload.errors import ReloadError
-from engine.reload.history import Entry, History, How
+from engine.reload.history import ROLLOUTS, Entry, History, How
 from engine.reload.last_good import GoodRulebook, LastGood, StartedOn, standing_in
-from engine.reload.pipeline import Refused, Verdict
-from engine.reload.remote import Remote
-from engine.reload.status import Attempt, Status, attempt_of, write_status
+from engine.reload.pipeline import Gate, Refused, Verdict
+from engine.reload.remote import Arrived, Remote
+from engine.reload.status import Attempt, Status, Unavailable, attempt_of, began, write_status
 from engine.reload.watch import WatchfilesSource
 from engine.reload.who import user
 from engine.routing.sessions.desk import Desk
 from engine.routing.sessions.reloading.options import FirstBundle
+from engine.routing.sessions.reloading.origin import RulesOrigin
 from engine.routing.sessions.tried import candidate_status
 
 _log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ _log = logging.getLogger(__name__)
 _HOW: dict[str, How] = {
     "files": "reload", "bundle": "bundle", "rollback": "rollback", "promote": "promote", "return": "return",
 }  # fmt: skip
-_MOST_VALUES, _MOST_FINDINGS = 3, 20
+_MOST_NAMED, _MOST_FINDINGS = 3, 20
 _SAY_EVERY_MS = 1_000
 """How often a status is written while a candidate is tried, or something waits for room on a disk."""
 
@@ -54,8 +55,6 @@ CHANGES, REQUESTS = "changes", "requests"
 class Watching:
     """How well changes and requests are noticed."""
 
-    is_away: bool = False
-    """Whether the home is."""
     source: WatchfilesSource | None = None
     broken: dict[str, str] = field(default_factory=dict)
     """What broke down last in each part that goes on beside the session: until a change comes through, or a look for
@@ -68,8 +67,6 @@ class Watching:
 
     @property
     def _of_changes(self) -> str:
-        if self.is_away:
-            return "the home is away"
         return self.broken.get(CHANGES, "") or (self.source.trouble if self.source is not None else "")
 
 
@@ -80,6 +77,7 @@ class _News(NamedTuple):
     watching: str
     unwritten: str
     confirmed_ms: int | None
+    unavailable: Unavailable | None
 
 
 class InForce:
@@ -93,6 +91,8 @@ class InForce:
         watching: Watching,
         started: StartedOn | None,
         now_ms: Callable[[], int],
+        *,
+        gate: Gate,
     ) -> None:
         """`started` is what the session begins with; None where nothing stands in for anything."""
         self.desk = desk
@@ -101,8 +101,9 @@ class InForce:
         self.history = History(desk.around.logs)
         self._logs = desk.around.logs
         self._last_good = LastGood(self._logs)
-        self._home = home
         self._remote = remote
+        self.origin = RulesOrigin(desk, home, remote, now_ms)
+        """Where rules come from."""
         self._watching = watching
         self._started = started
         self._standing_in = started is not None and started.refused is not None
@@ -113,7 +114,17 @@ class InForce:
         self._since_ms = now_ms()
         self._how: How = "last_good" if self._standing_in else "start"
         self._who = user()
-        self._attempt: Attempt | None = None
+        self.attempt: Attempt | None = None
+        """What the status shows as the last change."""
+        self.offered: str | None = desk.book.version
+        """The version that the files, or the address, had when they were last looked at; None for what makes none."""
+        self._came_from = self._came_from_before = ""
+        """Where what decides came from, and what did before it; empty for `origin`."""
+        self._gate = gate
+        self._moved, self._moved_ms = desk.tried.moved, now_ms()
+        """How the candidate stood when it was last looked at, and since when, by the clock of the system."""
+        self.asked_by = ""
+        """Who asked last for something of the candidate."""
         self._said_ms = 0
         self._said: _News | None = None
         self._entries: deque[Entry] = deque()
@@ -138,19 +149,27 @@ class InForce:
         if started is not None and started.refused is not None:
             self.note(started.refused)
             self.refuse("files" if first is None else "bundle", started.refused)
-            self.sequence = started.last_good.sequence if started.last_good is not None else None
+            good = started.last_good
+            self.sequence = good.sequence if good is not None else None
+            self._came_from = self._not_here(good.origin if good is not None else "")
         if first is not None and first.polled is not None:
-            accepted = not self._standing_in
-            if accepted:
-                self.sequence = first.polled.verified.bundle.manifest.sequence
-            polled = first.polled
-            with suppress(ReloadError):
-                self._write_bundle(lambda: first.remote.taken(polled, accepted=accepted)).result()
+            self._begin_with(first.remote, first.polled, None if started is None else started.refused)
         self._remember("")
         self.say().result()
 
+    def _begin_with(self, remote: Remote, polled: Arrived, refused: Refused | None) -> None:
+        """What became of the bundle that was there when the session began."""
+        if refused is not None and refused.stage == "keep":
+            remote.put_off()  # nothing is wrong with the bundle
+            return
+        if refused is None:
+            self.sequence = polled.verified.bundle.manifest.sequence
+        with suppress(ReloadError):  # the status says so, and it is asked for again
+            self._write_bundle(lambda: remote.taken(polled, accepted=refused is None)).result()
+
     def end(self) -> None:
         """The session is over."""
+        self._follow_candidate()
         stop = self._entry("stop")
         self._entries.append(stop)
         self._write("history", self._add_entries)
@@ -166,8 +185,14 @@ class InForce:
         *,
         checks: Mapping[str, Any] | None = None,
         sequence: int | None = None,
+        unproved: bool = False,
+        came_from: str = "",
     ) -> None:
-        """Have a rulebook, which is fit, decide from here on. `changed` says in a line what is different then."""
+        """Have a rulebook, which is fit, decide from here on. `changed` says in a line what is different then.
+
+        `came_from` says where it came from, where that is not the home or the address.
+        One that is `unproved` is nothing that a later start or a rollback takes, until `proved` is said of it.
+        """
         before = self.book
         loaded = RulebookLoaded(
             ts_ms=0,
@@ -184,23 +209,35 @@ class InForce:
         self._generation += 1
         self._since_ms, self._how, self._who, self.sequence = self._now_ms(), _HOW[how], who, sequence
         self._standing_in = False
+        came_from = self._came_from_before if how == "return" else self._not_here(came_from)
+        self._came_from_before, self._came_from = self._came_from, came_from
         _log.info("rulebook %s %s decides (%s): %s", book.profile, book.version, how, changed)
-        self._remember(changed)
+        self._remember(changed, unproved=unproved)
+
+    def proved(self, book: Book) -> None:
+        """The proofs of a rulebook that decided before them have passed."""
+        entry = self._entry("proved", book=book)
+        self._entries.append(entry)
+        self._write("history", self._add_entries)
+        if self.book is book:
+            self._remember_as_good(entry)
 
     def stays(self, sequence: int | None) -> None:
         """What decides is what the files, or the bundle of a sequence, say."""
-        self._standing_in = False
+        self._standing_in, self._came_from = False, ""
         if sequence is not None:
             self.sequence, self._good = sequence, None
 
     def note(self, verdict: Verdict) -> None:
         """What the status shows as the last change."""
-        self._attempt = attempt_of(verdict, self._now_ms())
+        self.attempt = attempt_of(verdict, self._now_ms())
+        self.offered = self.attempt.version
 
-    def refuse(self, how: str, refused: Refused) -> None:
-        """Say in log and journal that something must not decide, and why."""
+    def refuse(self, how: str, refused: Refused, *, candidate: str = "") -> None:
+        """Say in log and journal that something must not decide, and why; `candidate` is the name of one."""
         desk = self.desk
-        _log.error("a change is refused (%s): %s", refused.stage, refused.line)
+        what = f"the candidate {candidate}" if candidate else "a change"
+        _log.error("%s is refused (%s): %s", what, refused.stage, refused.line)
         findings = [
             {"code": found.code, "at": str(found.span), "message": found.message, "help": found.help}
             for found in refused.findings[:_MOST_FINDINGS]
@@ -218,6 +255,14 @@ class InForce:
         )
         desk.settle()
 
+    @property
+    def _from_where(self) -> str:
+        return self._came_from or self.origin.name
+
+    def _not_here(self, came_from: str) -> str:
+        """Where a rulebook came from; empty for the home, or the address, itself."""
+        return "" if came_from == self.origin.name else came_from
+
     async def change_to(self, book: Book) -> str:
         """How a book differs from what decides, in a line; when this is back, the same decides as it says."""
         while True:
@@ -228,9 +273,9 @@ class InForce:
 
     # --- what is remembered ------------------------------------------------------------------------------------------
 
-    def _entry(self, how: How, told: str = "") -> Entry:
-        book = self.book
-        begins = how != "stop"
+    def _entry(self, how: How, told: str = "", *, book: Book | None = None, unproved: bool = False) -> Entry:
+        book = book or self.book
+        begins = how not in ("proved", "stop")
         return Entry(
             at_ms=self._now_ms(),
             how=how,
@@ -239,20 +284,34 @@ class InForce:
             sources=book.rulebook.sources_digest,
             who=self._who if begins else "",
             changed=told,
-            origin=self._origin() if begins else "",
+            origin=self._from_where if begins else "",
             sequence=self.sequence if begins else None,
             journal_seq=self.desk.journal.last_seq,
+            unproved=unproved,
         )
 
-    def _remember(self, told: str) -> None:
+    async def entries(self) -> list[Entry]:
+        """The history of this profile, with what a disk did not take yet; what is written right now may be twice."""
+        waiting = [entry for entry in self._entries if entry.how not in ROLLOUTS]
+        written = await asyncio.to_thread(self.history.entries)
+        return [entry for entry in (*written, *waiting) if entry.profile == self.book.profile]
+
+    def _remember(self, told: str, *, unproved: bool = False) -> None:
         """What a later session, and whoever asks, needs to know of what decides from here on."""
-        entry = self._entry(self._how, told)
+        entry = self._entry(self._how, told, unproved=unproved)
         self._entries.append(entry)
         self._write("history", self._add_entries)
         self._good = None  # what was to be remembered so far is over: written later, it would stand for this one
-        # Of a bundle its address remembers it, with the sequence; and what stands in for files is remembered already.
-        if entry.sequence is None and entry.how != "last_good":
-            good = GoodRulebook(version=entry.version, sources=entry.sources, at_ms=entry.at_ms, origin=entry.origin)
+        # What stands in for files is remembered already.
+        if entry.how != "last_good" and not unproved:
+            self._remember_as_good(entry)
+
+    def _remember_as_good(self, entry: Entry) -> None:
+        """Have a later start take what decides. Of a bundle its address remembers it, with the sequence."""
+        if self.sequence is None:
+            good = GoodRulebook(
+                version=entry.version, sources=entry.sources, at_ms=entry.at_ms, origin=self._from_where
+            )
             self._good = entry.profile, good
             self._write("last good", self._remember_good)
 
@@ -276,7 +335,13 @@ class InForce:
 
     def _write_bundle(self, taken: Callable[[], None]) -> Future[None]:
         def write() -> None:
-            taken()
+            try:
+                taken()
+            except ReloadError as error:
+                _log.error("the sequence of the bundle is not remembered: %s", error)
+                self._unwritten["bundle"] = str(error)
+                raise
+            self._unwritten.pop("bundle", None)
             # What was put in force since the bundle was stands in the file again; what it superseded waits no longer.
             self._try("last good", self._remember_good)
 
@@ -287,12 +352,12 @@ class InForce:
         return self._writer.submit(self._try, name, writing)
 
     def _try(self, name: str, writing: Callable[[], None]) -> None:
-        """Write something, in the writer's thread. A disk that does not take it is logged, once."""
+        """Write something, in the writer's thread. What does not take it, such as a full disk, is logged, once."""
         try:
             writing()
-        except ReloadError as error:
+        except Exception as error:  # noqa: BLE001 - nobody else looks at what the writer does
             if self._unwritten.get(name) != str(error):
-                _log.error("not remembered: %s", error)
+                _log.error("not remembered: %s", error, exc_info=None if isinstance(error, ReloadError) else error)
             self._unwritten[name] = str(error)
         else:
             self._unwritten.pop(name, None)
@@ -311,6 +376,7 @@ class InForce:
 
     def say(self, ended_ms: int | None = None) -> Future[None]:
         """Write the status."""
+        self._follow_candidate()
         self._write_again()
         self._said_ms = self._now_ms()
         book, tried = self.book, self.desk.tried
@@ -323,17 +389,23 @@ class InForce:
             since_ms=self._since_ms,
             how=self._how,
             process=os.getpid(),
+            began=began(os.getpid()),
             host=socket.gethostname(),
             ended_ms=ended_ms,
-            origin=self._origin(),
+            origin=self.origin.name,
+            came_from=self._came_from,
+            offered=self.offered,
+            gate=self._gate,
             who=self._who,
             last_good=self._standing_in,
             sequence=self.sequence,
             confirmed_ms=news.confirmed_ms,
+            unavailable=news.unavailable,
+            polls=self.origin.polls,
             watching=news.watching,
             unwritten=news.unwritten,
-            attempt=self._attempt,
-            candidate=candidate_status(tried),
+            attempt=self.attempt,
+            candidate=candidate_status(tried, self._moved_ms),
         )
         return self._write("status", lambda: write_status(self._logs, status))
 
@@ -346,8 +418,43 @@ class InForce:
         if self._said != self._news() or (is_due and (self.desk.tried.is_tried or self._unwritten)):
             self.say()
 
+    def _follow_candidate(self) -> None:
+        """Write into the history where a candidate begins to decide for some symbols, and where it no longer does."""
+        before, moved = self._moved, self.desk.tried.moved
+        if moved is before:
+            return
+        self._moved, self._moved_ms = moved, self._now_ms()
+        if before is not None and before.state == "partial":
+            state, reason = ("ended", "") if moved is None else (moved.state, moved.reason)
+            ended = {"returned": "taken back", "partial": "it was given other symbols"}.get(state, state)
+            self._entries.append(self._of_rollout("rollout_end", before, f"{ended}{reason and f': {reason}'}"))
+        if moved is not None and moved.state == "partial":
+            told = f"a candidate decides for {', '.join(moved.symbols)}"
+            self._entries.append(self._of_rollout("rollout", moved, told, self.asked_by))
+        if self._entries:
+            self._write("history", self._add_entries)
+
+    def _of_rollout(self, how: How, moved: CandidateMoved, told: str, who: str = "") -> Entry:
+        return Entry(
+            at_ms=self._moved_ms,
+            how=how,
+            profile=moved.profile,
+            version=moved.rulebook,
+            sources=moved.sources,
+            who=who,
+            changed=told,
+            journal_seq=self.desk.journal.last_seq,
+            symbols=moved.symbols,
+        )
+
     def _news(self) -> _News:
-        return _News(self.desk.tried.moved, self._watching.trouble, self._not_remembered(), self._confirmed_ms())
+        return _News(
+            self.desk.tried.moved,
+            self._watching.trouble,
+            self._not_remembered(),
+            self._confirmed_ms(),
+            self.origin.unavailable,
+        )
 
     def _confirmed_ms(self) -> int | None:
         return self._remote.confirmed_ms if self._remote is not None else None
@@ -355,23 +462,27 @@ class InForce:
     def _not_remembered(self) -> str:
         return "; ".join(told for name, told in sorted(self._unwritten.copy().items()) if name != "status")
 
-    def _origin(self) -> str:
-        return str(self._home.absolute()) if self._remote is None else self._remote.shown
-
 
 def changed(before: Book, after: Book) -> str:
-    """What is different, in a line: the values where there are few and nothing else, else how much of each kind."""
+    """What is different, in a line: the first of it by name, values before all else, and how much more there is."""
     structure = compare(before.rulebook, after.rulebook)
-    values = structure.values
-    if len(values) > _MOST_VALUES or replace(structure, values=()) != Structure():
-        return summary(structure)
-    if not values:
-        return "nothing that decides"
-    return "; ".join(
+    told = [
         f"{change.name} {_given(change.a)} → {_given(change.b)}{f' for {change.group}' if change.group else ''}"
-        for change in values
-    )
+        for change in structure.values
+    ]
+    told += [
+        f"{_TOPICS.get(change.topic, change.topic)} {named(change)} {change.kind}" for change in structure.changes()
+    ]
+    if not told:
+        is_same = before.rulebook.sources_digest == after.rulebook.sources_digest
+        return "nothing" if is_same else "whys only" if structure.whys else "comments only"
+    more = len(told) - _MOST_NAMED
+    return "; ".join(told) if more <= 0 else f"{'; '.join(told[: _MOST_NAMED - 1])}; and {more + 1} more"
+
+
+_TOPICS = {"disabled rule": "rule"}
+"""Where the word of a change says the rest."""
 
 
 def _given(given: Given | None) -> str:
-    return "nothing" if given is None else given.text
+    return "nothing" if given is None else given.text.removesuffix(" count")  # which says no more than the number

@@ -11,7 +11,7 @@ from engine.analysis.proofs import QUESTION_TIMEOUT_S
 from engine.language.findings import Finding, Severity, Span
 from engine.language.load import Files
 from engine.reload.errors import ReloadError
-from engine.reload.last_good import LastGood
+from engine.reload.last_good import NO_BUNDLE, LastGood
 from engine.reload.pipeline import Gate
 from engine.reload.remote import Arrived, Failed, Remote
 from engine.reload.watch import WatchSettings
@@ -59,7 +59,7 @@ class FirstBundle:
             return self.polled.verified.files
         told = getattr(self.trouble, "message", "nothing came")
         help_text = getattr(self.trouble, "help", "")
-        return Files({}, (Finding("reload.no_bundle", Severity.ERROR, WHOLE, told, help_text),))
+        return Files({}, (Finding(NO_BUNDLE, Severity.ERROR, WHOLE, told, help_text),))
 
 
 async def fetch_first(reload: ReloadOptions, profile: str, logs: Path) -> ReloadOptions:
