@@ -359,7 +359,7 @@ def test_another_value_is_tried_on_what_was_decided(seen: Watched) -> None:
     expect(page.get_by_role("heading", name="quality.good_maker_fill_ratio = 0.99")).to_be_visible()
     expect(page.get_by_role("heading", name="Transitions")).to_be_visible()
     row = page.locator("tr", has_text="route").filter(has_text="▶ taker")
-    expect(row.locator("td[data-label='now']")).to_have_text("◆ maker")
+    expect(row.locator("td[data-label='journaled']")).to_have_text("◆ maker")
     picture(page, "what_if-answer-1280-light")
     _fits_a_phone(page)
     page.get_by_label("Value").fill("7")

@@ -38,6 +38,8 @@ from engine.web.pages.what_if import WhatIf, past_decisions, read_value, tried, 
 
 _COUNTS = (200, 1_000, 5_000)
 _ALL = "all symbols"
+_JOURNALED, _TRIED = "journaled", "tried"
+"""Names of columns."""
 
 
 def what_if_page(site: Site, parameter: str | None) -> None:
@@ -181,7 +183,7 @@ def what_if_html(found: WhatIf, title: str) -> Markup:
                 left_out,
                 tag("p", f"by symbol: {by_symbol}", class_="soft") if by_symbol else None,
             ),
-            section("Counts, now and then", _counts(found), note="now is what was journaled"),
+            section("Counts", _counts(found), note="as it was journaled, and with the value that is tried"),
             section("Transitions", _transitions(found)),
             section(
                 "Decisions that would be another",
@@ -205,23 +207,23 @@ def _counts(found: WhatIf) -> Markup:
         row(
             cell("name", tag("code", name)),
             cell("value", value),
-            cell("now", f"{now[value]:,}"),
-            cell("then", tag("b", f"{then[value]:,}") if now[value] != then[value] else f"{then[value]:,}"),
+            cell(_JOURNALED, f"{now[value]:,}"),
+            cell(_TRIED, tag("b", f"{then[value]:,}") if now[value] != then[value] else f"{then[value]:,}"),
             cell("difference", f"{then[value] - now[value]:+,}" if now[value] != then[value] else soft("same")),
         )
         for name, (now, then) in found.counts.items()
         for value in sorted({*now, *then})
         if name == "route" or now != then
     ]
-    return tag("div", table(("name", "value", "now", "then", "difference"), rows), class_="wide")
+    return tag("div", table(("name", "value", _JOURNALED, _TRIED, "difference"), rows), class_="wide")
 
 
 def _transitions(found: WhatIf) -> Markup:
     rows = [
         row(
             cell("name", tag("code", name)),
-            cell("now", mark(now)),
-            cell("then", mark(then)),
+            cell(_JOURNALED, mark(now)),
+            cell(_TRIED, mark(then)),
             cell("decisions", f"{times:,}"),
         )
         for (name, now, then), times in found.transitions.most_common()
@@ -229,15 +231,15 @@ def _transitions(found: WhatIf) -> Markup:
     rows += [
         row(
             cell("name", tag("code", name)),
-            cell("now", f"{number(moved.now / moved.times, digits=3)} on average"),
-            cell("then", f"{number(moved.then / moved.times, digits=3)} on average"),
+            cell(_JOURNALED, f"{number(moved.now / moved.times, digits=3)} on average"),
+            cell(_TRIED, f"{number(moved.then / moved.times, digits=3)} on average"),
             cell("decisions", f"{moved.times:,}"),
         )
         for name, moved in found.numbers.items()
     ]
     if not rows:
         return empty("Nothing would be another.")
-    return tag("div", table(("name", "now", "then", "decisions"), rows), class_="wide")
+    return tag("div", table(("name", _JOURNALED, _TRIED, "decisions"), rows), class_="wide")
 
 
 def _examples(found: WhatIf) -> Markup:
