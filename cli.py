@@ -451,7 +451,9 @@ def logs_option(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _logs(session: Session, given: Path | None) -> Path:
-    return given or _given_before("logs") or find_logs(session.home)
+    """The folder that was named, else that of the home: where one was named it stays that, also while it is away."""
+    home = click.get_current_context().params.get("home") or _given_before("home")
+    return given or _given_before("logs") or find_logs(session.home, is_named=home is not None)
 
 
 @dataclass(frozen=True)
@@ -1226,16 +1228,21 @@ def history(session: Session, profile: str | None, logs: Path | None) -> int:
     place = _logs(session, logs)
     journal = place / JOURNAL
     events = read(journal, types=COUNTED, on_bad=lambda _: None) if journal.is_dir() else ()
-    spans = History(place).spans(profile, events)
+    spans, runs = History(place).spans(profile, events), _runs(place)
     if session.as_json:
         session.print_json(
             [
-                {**msgspec.to_builtins(span.entry), "until_ms": span.until_ms, "decisions": span.decisions}
+                {
+                    **msgspec.to_builtins(span.entry),
+                    "until_ms": span.until_ms,
+                    "state": span.state(runs=runs),
+                    "decisions": span.decisions,
+                }
                 for span in spans
             ]
         )
     else:
-        print_history(session.console(), spans, profile, runs=_runs(place))
+        print_history(session.console(), spans, profile, runs=runs)
     return FINE
 
 
@@ -1262,7 +1269,10 @@ def _ask_session(session: Session, logs: Path | None, action: Action, **given: A
         raise ReloadError(
             f"no session that reloads runs in `{place}`", "start one: `sluice run --reload`, or name its folder: --logs"
         )
-    answer = ask(place, Request(id=new_id(), action=action, who=user(), **given), process=read_status(place).process)
+    status = read_status(place)
+    if action == "rollback":  # which is meant from there
+        given["decides"] = status.version
+    answer = ask(place, Request(id=new_id(), action=action, who=user(), **given), process=status.process)
     if session.as_json:
         session.print_json({"done": answer.done, "line": answer.line, "help": answer.help})
     elif answer.done:

@@ -42,13 +42,15 @@ def find_home(given: Path | None) -> Path:
     return here if (here / "profiles").is_dir() else shipped_home()
 
 
-def find_logs(home: Path) -> Path:
+def find_logs(home: Path, *, is_named: bool = False) -> Path:
     """Where sessions of a home write what they did, by default: `logs/` in it, else in the working directory.
 
-    The set inside an installed wheel is no place to write to, and a folder without `profiles/` is no home.
+    The set inside an installed wheel is no place to write to, and a folder without `profiles/` is no home, unless a
+    user has named it as one: it may be away for now, while its sessions go on.
     """
     is_installed = home.resolve() == (Path(__file__).resolve().parent / "shipped")
-    return Path("logs") if is_installed or not (home / "profiles").is_dir() else home / "logs"
+    is_home = is_named or (home / "profiles").is_dir()
+    return home / "logs" if is_home and not is_installed else Path("logs")
 
 
 def init_workspace(target: Path) -> list[Path]:

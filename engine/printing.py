@@ -26,10 +26,10 @@ LEAST_ROOM = 20
 def counted(number: int, one: str, many: str = "") -> str:
     """A number with its noun.
 
-    >>> counted(1, "rule"), counted(2, "policy", "policies")
-    ('1 rule', '2 policies')
+    >>> counted(1, "rule"), counted(2000, "policy", "policies")
+    ('1 rule', '2,000 policies')
     """
-    return f"{number} {one if number == 1 else many or one + 's'}"
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def plainly(value: object) -> str:

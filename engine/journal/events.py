@@ -67,7 +67,7 @@ class RulebookLoaded(_Event, frozen=True, kw_only=True, tag="rulebook_loaded"):
     previous: str = ""
     """The version that decided until now."""
     how: str = "files"
-    """Where it comes from: `files`, `bundle`, `rollback`, `promote`, or `return` from a rollout that a guard ended."""
+    """Where it comes from: `files`, `bundle`, `rollback`, `promote`, or `return` after a failed proof."""
     who: str = ""
     changed: str = ""
     """What differs from the one before, in a line."""

@@ -83,9 +83,9 @@ class DryRun:
         if not self.decisions:
             return "no past decisions to try"
         than = f" from {self.than}" if self.than else ""
-        line = f"{self.changed} of {counted(self.decisions, 'past decision')} would differ{than}"
+        line = f"{self.changed:,} of {counted(self.decisions, 'past decision')} would differ{than}"
         if self.by_name:
-            line += ": " + ", ".join(f"{name} {count}" for name, count in self.by_name.items())
+            line += ": " + ", ".join(f"{name} {count:,}" for name, count in self.by_name.items())
         if self.refused:
             line += f"; {self.refused} cannot be made: {self.first_refusal}"
         return line

@@ -12,8 +12,8 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
-from itertools import groupby, takewhile, zip_longest
+from dataclasses import dataclass, replace
+from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -22,7 +22,7 @@ import msgspec
 from engine.journal.events import CandidateMoved, Decided, Event, RulebookLoaded, SessionStarted
 from engine.reload.disk import what_helps
 from engine.reload.errors import ReloadError
-from engine.reload.last_good import RELOAD
+from engine.reload.last_good import RELOAD, GoodRulebook
 
 _FILE = "history.jsonl"
 _BEGINNINGS = ("start", "last_good")
@@ -61,6 +61,10 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Of a rollout: for which it decides."""
 
 
+SpanState: TypeAlias = Literal["ended", "running", "killed"]
+"""Of a time over which one rulebook decides: when one ended that was killed nobody knows."""
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
     """A time over which one rulebook decided."""
@@ -72,6 +76,14 @@ class Span:
     """Made under it in this time; None where nobody counted."""
     ended: str = ""
     """Why a rollout was over; empty for anything else."""
+    was_killed: bool = False
+    """Whether its session ended without a word, as far as later ones show."""
+
+    def state(self, *, runs: bool) -> SpanState:
+        """How it stands; `runs` says whether a session is at work."""
+        if self.until_ms is not None:
+            return "ended"
+        return "running" if runs and not self.was_killed else "killed"
 
 
 class History:
@@ -140,7 +152,10 @@ class History:
                 until_ms = None if last is None or last.how in _BEGINNINGS else last.at_ms
                 ended = last.changed if last is not None and last.how == "rollout_end" else ""
                 found[number] = Span(entry, until_ms, counts.get(number), ended)
-        return [found[number] for number in sorted(found)]
+        begun = max((number for number, entry in enumerate(lines) if entry.how in _BEGINNINGS), default=0)
+        return [
+            replace(span, was_killed=span.until_ms is None and number < begun) for number, span in sorted(found.items())
+        ]
 
 
 def rollback_to(
@@ -148,8 +163,9 @@ def rollback_to(
 ) -> Entry:
     """The entry to go back to: the latest of a version (or the beginning of one), else of the one before what decides.
 
-    Before goes by when each version first came: back from a rollback is further back, never to what it left. What
-    decided before its proofs is not gone back to unless they passed, and without a name nothing that is `passed_over`.
+    Before is as an undo has it: what decided last before this one, but for what a rollback left or a proof took back.
+    What decided before its proofs is not gone back to unless they passed, and without a name nothing that is
+    `passed_over`.
 
     Raises:
         ReloadError: where there is none, and where the beginning fits several.
@@ -160,14 +176,12 @@ def rollback_to(
         raise ReloadError("no rulebook ran here yet", "`sluice run` starts one")
     proved = {entry.version for entry in ran if not entry.unproved}
     if wanted is None:
-        latest = {entry.version: entry for entry in ran}  # each stands where its version first came
-        earlier = takewhile(lambda version: version != decides, latest)
-        good = [version for version in earlier if version in proved and version not in passed_over]
+        latest = {entry.version: entry for entry in ran}
+        barred = {decides, *passed_over} | (latest.keys() - proved)
+        good = [version for version in _undoable(ran, decides) if version not in barred]
         if not good:
-            over = f" but {', '.join(passed_over)}, where an invariant fails" if passed_over else ""
             raise ReloadError(
-                f"nothing that may decide came before {decides}{over}",
-                "name another version: `sluice history` lists them",
+                f"nothing that may decide came before {decides}", "name another version: `sluice history` lists them"
             )
         return latest[good[-1]]
     fitting = {entry.version: entry for entry in ran if entry.version.startswith(wanted.strip().lower())}
@@ -181,6 +195,59 @@ def rollback_to(
             f"{version} decided before its proofs, and they have not passed", "save it again: it is proved then"
         )
     return entry
+
+
+def _undoable(ran: Iterable[Entry], decides: str | None = None) -> list[str]:
+    """The versions that decided one after the other, without what was undone; last the one that decides.
+
+    A rollback undoes all that came after the version it went to, an automatic return what it took back.
+    """
+    stack: list[str] = []
+    for entry in ran:
+        if entry.how == "proved":  # by then another one may decide
+            continue
+        if entry.how == "rollback" and entry.version in stack:
+            while stack[-1] != entry.version:
+                stack.pop()
+        elif entry.how == "return" and stack:
+            stack.pop()
+        # The same may begin again, as at a restart or with another comment.
+        if stack[-1:] != [entry.version]:
+            stack.append(entry.version)
+    return stack if decides is None or stack[-1:] == [decides] else [*stack, decides]
+
+
+def unpassed(entries: Iterable[Entry]) -> frozenset[str]:
+    """The versions that decided before their proofs, of which nobody said that these passed."""
+    waiting: set[str] = set()
+    for entry in entries:
+        if entry.unproved:
+            waiting.add(entry.version)
+        elif entry.how == "proved":
+            waiting.discard(entry.version)
+    return frozenset(waiting)
+
+
+def good_before(entries: Sequence[Entry]) -> list[GoodRulebook]:
+    """What decided here and may stand in for what is away, the latest first.
+
+    What was rolled back or taken back is none of it unless it decided again, nor what decided before its proofs and
+    never passed them.
+    """
+    ran = [entry for entry in entries if entry.how not in ("stop", *ROLLOUTS)]
+    latest = {entry.version: entry for entry in ran}
+    kept = dict.fromkeys(reversed(_undoable(ran)))
+    good = [latest[version] for version in kept if version not in unpassed(ran)]
+    return [
+        GoodRulebook(
+            version=entry.version,
+            sources=entry.sources,
+            at_ms=entry.at_ms,
+            origin=entry.origin,
+            sequence=entry.sequence,
+        )
+        for entry in good
+    ]
 
 
 class _Version(msgspec.Struct):

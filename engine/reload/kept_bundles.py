@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,24 +55,42 @@ class KeptBundles:
                 if path not in spared:
                     path.unlink(missing_ok=True)
 
-    def verify(self, good: GoodRulebook, profile: str, keys: Sequence[Ed25519PublicKey]) -> None:
-        """See that a rulebook came in a bundle that one of these keys signed.
+    def verify(
+        self, version: str, sources: str, profile: str, keys: Sequence[Ed25519PublicKey], *, whose: str = ""
+    ) -> Verified:
+        """The bundle that a rulebook came in, which one of these keys signed. Errors call the rulebook `whose`.
 
         Raises:
-            ReloadError: if not, or if nobody knows.
+            ReloadError: if it came in none, or if nobody knows.
 
         """
-        whose = f"the last good one ({good.version})"
+        whose = whose or version
         try:
-            verified = verify(read_bundle(self._place(good.version, good.sources)), keys, profile=profile)
+            verified = verify(read_bundle(self._place(version, sources)), keys, profile=profile)
         except UnreadableBundleError:
             why = "came in no signed bundle that is kept here, and a public key is configured"
             raise ReloadError(f"{whose} {why}") from None
         except BundleError as error:
             raise ReloadError(f"{whose} cannot be verified: {error.message}", error.help) from None
         rulebook = verified.rulebook
-        if (rulebook.version, rulebook.sources_digest) != (good.version, good.sources):
+        if (rulebook.version, rulebook.sources_digest) != (version, sources):
             raise ReloadError(f"the bundle that is kept of {whose} is another one")
+        return verified
 
     def _place(self, version: str, sources: str) -> Path:
         return self.folder / f"{version}.{sources}.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Whether a rulebook may decide that comes in no bundle now: with keys, one that a kept bundle vouches for."""
+
+    logs: Path
+    profile: str
+    keys: Sequence[Ed25519PublicKey] = ()
+    """Of bundles; with none, nobody asks for signatures."""
+
+    def refuse_unsigned(self, version: str, sources: str, *, whose: str = "") -> None:
+        """Raise `ReloadError` where bundles must be signed, and none that is kept vouches for a rulebook."""
+        if self.keys:
+            KeptBundles(self.logs).verify(version, sources, self.profile, self.keys, whose=whose)

@@ -9,7 +9,8 @@ with them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
@@ -147,6 +148,8 @@ class StartedOn:
     refused: Refused | None = None
     """What was wrong with the files, where the last good rulebook runs instead: to be said loudly, and often."""
     last_good: GoodRulebook | None = None
+    passed_over: str = ""
+    """Why what ran last does not stand in, but one from before it; empty where it does."""
 
 
 class ColdStartError(ReloadError):
@@ -170,6 +173,7 @@ def cold_start(
     store: Store,
     *,
     vouch: Callable[[GoodRulebook], None] = lambda _: None,
+    earlier: Callable[[], Iterable[GoodRulebook]] = tuple,
 ) -> StartedOn:
     """Start on the files of a home, or where they are refused on the last rulebook that was good.
 
@@ -177,7 +181,7 @@ def cold_start(
     nothing ran before they refuse nothing: no rulebook at all is worse than one with warnings, which whoever starts it
     sees. What stands in for the files goes through the same, but for its warnings, since it may have run under a gate
     that asked for less; what nobody knows now may have been proved then. `vouch` raises `ReloadError` where it must not
-    stand in.
+    stand in; then the first of `earlier` ones does that may. They are all that was good here, the latest first.
 
     Raises:
         ColdStartError: where the files are refused and nothing else is there.
@@ -197,30 +201,51 @@ def cold_start(
     if isinstance(verdict, Accepted):
         return StartedOn(verdict.book, verdict)
     assert isinstance(verdict, Refused)  # without a running rulebook nothing is unchanged
-    if good is None or kept is None or before is None:
+    if good is None:
         raise ColdStartError(verdict, why_no_other)
     try:
         vouch(good)
     except ReloadError as error:
+        for other in earlier():
+            with suppress(SluiceError):
+                vouch(other)
+                found = _stands_in(store.files(other.version, other.sources, pipeline.profile), pipeline_of)
+                if isinstance(found, Book):
+                    return StartedOn(found, None, verdict, other, error.message)
         raise ColdStartError(verdict, error.message, error.help) from error
-    whose = f"the last good one ({good.version})"
-    again = replace(pipeline_of(kept), minds_warnings=False, past=tuple, keep=None).consider(kept, None)
-    if isinstance(again, Accepted):
-        return StartedOn(again.book, None, verdict, good)
-    assert isinstance(again, Refused)  # as above
-    if again.stage != "proofs" or again.is_refuted:
-        raise ColdStartError(verdict, f"{whose} is refused as well: {again.line}")
-    return StartedOn(Book(before).warm(), None, verdict, good)
+    if kept is None or before is None:
+        raise ColdStartError(verdict, why_no_other)
+    found = _stands_in(kept, pipeline_of)
+    if isinstance(found, Refused):
+        raise ColdStartError(verdict, f"the last good one ({good.version}) is refused as well: {found.line}")
+    return StartedOn(found, None, verdict, good)
+
+
+def _stands_in(kept: Files, pipeline_of: Callable[[Files], Pipeline]) -> Book | Refused:
+    """What may stand in for files that are refused, or why it must not. Raises `LoadError` where it does not load."""
+    pipeline = pipeline_of(kept)
+    verdict = replace(pipeline, minds_warnings=False, past=tuple, keep=None).consider(kept, None)
+    if isinstance(verdict, Accepted):
+        return verdict.book
+    assert isinstance(verdict, Refused)  # without a running rulebook nothing is unchanged
+    if verdict.stage != "proofs" or verdict.is_refuted:
+        return verdict
+    return Book(Workspace(kept).rulebook(pipeline.profile)).warm()
 
 
 def standing_in(started: StartedOn) -> Finding | None:
     """The finding of a start on the last good rulebook; None where the files run."""
     if started.refused is None:
         return None
+    from_address = started.refused.findings[0].code == NO_BUNDLE
+    what = "the address gives nothing" if from_address else "the files are refused"
+    which = f"the last good rulebook {started.book.version}"
+    if started.passed_over:
+        which = f"{started.passed_over}: {started.book.version}, which was good before it,"
     return Finding(
         "reload.last_good",
         Severity.ERROR,
         _WHOLE,
-        f"the files are refused, the last good rulebook {started.book.version} runs instead: {started.refused.line}",
-        "correct the files: what is saved is looked at at once",
+        f"{what}, {which} runs instead: {started.refused.line}",
+        "it is asked again by itself" if from_address else "correct the files: what is saved is looked at at once",
     )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from msgspec.structs import replace
 from rich.console import Console
 from rich.text import Text
 
@@ -37,10 +38,16 @@ def print_status(console: Console, status: Status, now_ms: int) -> None:
     if status.gate:
         _line(console, "gate", gate_line(status.gate))
     if status.last_good:
-        text = "the files were refused at the start: this is the last good rulebook"
+        is_home = Path(status.origin).is_absolute()
+        what = "the files were refused" if is_home else "the address gave nothing that may decide"
+        which = f"{status.passed_over}: one from before it stands in" if status.passed_over else ""
+        text = f"{what} at the start: {which or 'this is the last good rulebook'}"
         _line(console, "WARNING", text, "bold red")
     if status.unavailable is not None:
-        _print_unavailable(console, status.unavailable, now_ms)
+        trouble = status.unavailable
+        if not runs and trouble.next_ms is not None:  # nobody asks any more
+            trouble = replace(trouble, next_ms=None, help="")
+        _print_unavailable(console, trouble, now_ms)
     if status.watching:
         _line(console, "WARNING", f"changes or requests may go unnoticed: {status.watching}", "bold yellow")
     if status.unwritten:
@@ -50,7 +57,8 @@ def print_status(console: Console, status: Status, now_ms: int) -> None:
         style = "bold red" if attempt.verdict == "refused" else ""
         when = f"{attempt.verdict} {ago((now_ms - attempt.at_ms) / 1000)}"
         # The line of a refusal is its first finding, which follows in full.
-        _line(console, "last change", when if attempt.findings else f"{when}: {attempt.line}", style)
+        told = attempt.taken_back if attempt.findings else attempt.line
+        _line(console, "last change", f"{when}: {told}" if told else when, style)
         for finding in attempt.findings:
             where = f"{finding.place}: " if finding.place else ""
             text = f"{where}{finding.message} [{finding.code}]"
@@ -92,7 +100,8 @@ def _print_unavailable(console: Console, trouble: Unavailable, now_ms: int) -> N
     if trouble.next_ms is not None:
         told += f"; asked again in {lasting(max(trouble.next_ms - now_ms, 0) / 1000)}"
     _line(console, "", told)
-    _line(console, "", trouble.help, "dim")
+    if trouble.help:
+        _line(console, "", trouble.help, "dim")
 
 
 def _print_candidate(console: Console, candidate: CandidateStatus, now_ms: int) -> None:
@@ -112,7 +121,7 @@ def _print_candidate(console: Console, candidate: CandidateStatus, now_ms: int) 
         _line(console, "", f"{name} {value:g}")
     for title, counts in (("otherwise", candidate.by_name), ("by rule", candidate.by_rule)):
         if counts:
-            _line(console, title, ", ".join(f"{name} {count}" for name, count in counts.items()))
+            _line(console, title, ", ".join(f"{name} {count:,}" for name, count in counts.items()))
     for example in candidate.examples:
         _line(console, "", f"for example {example}")
 
@@ -122,10 +131,9 @@ def print_history(console: Console, spans: Sequence[Span], profile: str | None, 
     if not spans:
         console.print(Text(f"no rulebook {f'of {profile} ' if profile else ''}ran here yet"))
         return
-    last = {span.entry.how == "rollout": span for span in spans}  # of what is in force, and of rollouts
     for span in spans:
         entry = span.entry
-        open_end = "now" if runs and span in last.values() else "it was killed"
+        open_end = "now" if span.state(runs=runs) == "running" else "it was killed"
         until = _time(span.until_ms) if span.until_ms is not None else open_end
         head = Text.assemble(
             f"{_time(entry.at_ms)} to {until:<{_TIME}}  ",

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -96,6 +96,8 @@ class Refused:
     """Of the candidate, where it loads."""
     is_refuted: bool = False
     """Whether an invariant is known to fail, so that it must not decide whatever else there is."""
+    sources: str | None = None
+    """The digest of its texts, where it loads."""
 
     @property
     def line(self) -> str:
@@ -135,6 +137,8 @@ class Pipeline:
     prove: Prove | None = None
     proofs_after_swap: bool = False
     """Leave the proofs to `proofs_of`, after the swap. Only where the profile says so."""
+    unpassed: Collection[str] = ()
+    """Versions of which it is known that proofs failed, or did not pass so far: they are proved first all the same."""
     fit: Fit | None = None
     past: Callable[[], Sequence[PastDecision]] = tuple
     """The decisions for the dry run."""
@@ -209,6 +213,7 @@ class _Run:
     active: Book | None
     stage: Stage = "load"
     version: str | None = None
+    sources: str | None = None
     timings_ms: dict[Stage, float] = field(default_factory=dict)
     _since: float = 0.0
 
@@ -220,7 +225,7 @@ class _Run:
             rulebook = Workspace(self.files).rulebook(pipeline.profile)
         except LoadError as error:
             return self.refused(error.findings)
-        self.version = rulebook.version
+        self.version, self.sources = rulebook.version, rulebook.sources_digest
         if running is not None and (running.version, running.sources_digest) == (
             rulebook.version,
             rulebook.sources_digest,
@@ -243,7 +248,8 @@ class _Run:
         tried: DryRun | None = None
         # Comments and line breaks have no meaning: nothing that was proved or decided can differ by them.
         if running is None or running.version != rulebook.version:
-            if pipeline.prove is not None and not pipeline.proofs_after_swap:
+            comes_first = not pipeline.proofs_after_swap or rulebook.version in pipeline.unpassed
+            if pipeline.prove is not None and comes_first:
                 self._next("proofs")
                 proofs = pipeline.proofs_of(rulebook)
             if proofs is not None and pipeline.gate == "proofs" and not proofs.passed:
@@ -260,7 +266,7 @@ class _Run:
     def refused(self, findings: Iterable[Finding], *, is_refuted: bool = False) -> Refused:
         """The verdict that says no at this stage."""
         self._done()
-        return Refused(tuple(findings), self.stage, self.timings_ms, self.version, is_refuted)
+        return Refused(tuple(findings), self.stage, self.timings_ms, self.version, is_refuted, self.sources)
 
     def _next(self, stage: Stage) -> None:
         self._done()
@@ -274,7 +280,8 @@ class _Run:
 
 def unproved(answer: ProofAnswer, accepted: Accepted) -> Refused:
     """The verdict on what was accepted, where proofs that came after the swap did not pass."""
-    return Refused(_findings_of(answer), "proofs", accepted.timings_ms, accepted.book.version, answer.fails > 0)
+    version, sources = accepted.book.version, accepted.book.rulebook.sources_digest
+    return Refused(_findings_of(answer), "proofs", accepted.timings_ms, version, answer.fails > 0, sources)
 
 
 def _findings_of(answer: ProofAnswer) -> tuple[Finding, ...]:

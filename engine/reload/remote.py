@@ -200,9 +200,12 @@ class Remote:
         return Arrived(verified, fetched.tag)
 
     def _verify(self, data: bytes) -> Verified:
-        verified = verify(data, self._keys, profile=self._profile)
         ran = self._remembered.highest(self._profile)
-        refuse_replay(verified.bundle, ran.sequence if ran else None, ran.digest if ran else None)
+        try:
+            verified = verify(data, self._keys, profile=self._profile)
+            refuse_replay(verified.bundle, ran.sequence if ran else None, ran.digest if ran else None)
+        except BundleError as error:
+            raise type(error)(f"the bundle of `{self.shown}` is refused: {error.message}", error.help) from error
         return verified
 
     def taken(self, arrived: Arrived, *, accepted: bool) -> None:

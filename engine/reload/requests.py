@@ -33,7 +33,7 @@ _LOOK_S = 0.05
 _MODE = 0o770
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What is asked."""
 
     id: str
@@ -41,6 +41,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     who: str = ""
     version: str | None = None
     """For `rollback`: where to, or the one before."""
+    decides: str | None = None
+    """For `rollback`: the version that decided when it was asked. Where another one does by then, it is refused."""
     candidate: str | None = None
     """For `shadow`: the side, as `sluice diff` takes it, with an absolute home."""
     home: str | None = None

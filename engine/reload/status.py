@@ -45,6 +45,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The first `MOST_FINDINGS`."""
     more_findings: int = 0
     """How many there are beside these."""
+    taken_back: str = ""
+    """Of what decided before its proofs: which version did, and for how long; empty where nothing was taken back."""
 
 
 class Unavailable(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -109,6 +111,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """When the session ended in good order; None before that."""
     last_good: bool = False
     """Whether it stands in for files that were refused at the start."""
+    passed_over: str = ""
+    """Of what stands in: why what ran last does not; empty where it does."""
     sequence: int | None = None
     confirmed_ms: int | None = None
     """When the address last said that this is what it has; None for a folder."""

@@ -25,9 +25,10 @@ from engine.analysis.show import describe_type, overview, show
 from engine.backends.facts import FactsError
 from engine.book import Book
 from engine.journal.errors import JournalError
-from engine.journal.events import DUPLICATE_ID, Decided, Event, IntentRefused, Outcome, Routed
+from engine.journal.events import DUPLICATE_ID, BaselineDone, Decided, Event, IntentRefused, Outcome, Routed
 from engine.language.findings import SluiceError
 from engine.language.rulebook import Rulebook
+from engine.routing.evidence.measured import Measured
 from engine.routing.intents import LONGEST_ID
 from engine.web.guard import Receive, Scope, Send, answer, answer_problem
 from engine.web.handing import Handing
@@ -46,6 +47,7 @@ from engine.web.limits import (
 from engine.web.live import Live
 from engine.web.metrics import Metrics, form_of
 from engine.web.openapi import DECISION_ID, document
+from engine.web.pauses import Move
 from engine.web.problems import ProblemError
 from engine.web.replies import (
     Alive,
@@ -57,6 +59,7 @@ from engine.web.replies import (
     GroupView,
     HealthReply,
     IntentReply,
+    MovedSince,
     Ready,
     Routing,
     RulebookReply,
@@ -238,6 +241,7 @@ class Api:
             quiet_s=live.quiet_s(),
             failure=live.failure(),
             unread_bytes=live.unread_bytes(),
+            since=[_moved(scope, move) for scope, move in live.since_health().items()],
             session=self._session(live.book),
         )
         return Reply(msgspec.json.encode(reply))
@@ -371,15 +375,41 @@ def _became(intent_id: str, story: Sequence[Event]) -> IntentReply:
     """What the events of an intent say of it."""
     received = any(not isinstance(event, IntentRefused) for event in story)  # its first events may be out of sight
     refused = next((e.reason for e in reversed(story) if isinstance(e, IntentRefused) and e.code != DUPLICATE_ID), None)
-    outcome = next((event for event in reversed(story) if isinstance(event, Outcome)), None)
+    ended = _ended(story)
     return IntentReply(
         intent_id=intent_id,
-        state="ended" if outcome else "working" if received else "refused" if refused else "handed",
+        state="ended" if ended else "working" if received else "refused" if refused else "handed",
         refused=None if received else refused,
         routes=[Routing(**_fields(Routing, event)) for event in story if isinstance(event, Routed)],
-        ended=None if outcome is None else Ended(**_fields(Ended, outcome)),
+        ended=ended,
         decisions=[decision_id_of(event) for event in story if isinstance(event, Decided)],
     )
+
+
+def _ended(story: Sequence[Event]) -> Ended | None:
+    measured = Measured(
+        next((event for event in reversed(story) if isinstance(event, Outcome)), None),
+        {event.baseline: event for event in story if isinstance(event, BaselineDone)},
+    )
+    outcome, cost = measured.outcome, measured.cost
+    if outcome is None:
+        return None
+    return Ended(
+        result=outcome.result,
+        reason=outcome.reason,
+        target=outcome.target,
+        filled=outcome.filled,
+        maker_filled=outcome.maker_filled,
+        value_usd=outcome.cost_usd,
+        fees_usd=outcome.fees_usd,
+        cost_usd=None if cost is None else cost.total_usd,
+        cost_bps=None if cost is None else cost.total_bps,
+        ts_ms=outcome.ts_ms,
+    )
+
+
+def _moved(scope: str, move: Move) -> MovedSince:
+    return MovedSince(scope=scope, state=move.state, rule=move.rule, reason=move.reason, seq=move.seq, ts_ms=move.ts_ms)
 
 
 def _fields(of: type[msgspec.Struct], event: Event) -> dict[str, Any]:

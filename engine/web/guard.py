@@ -25,10 +25,11 @@ from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qs, quote, urlsplit
 
 import msgspec
+from markupsafe import escape
 
 from engine.web.access import Access, Sessions
 from engine.web.limits import Buckets, Limits, client_of, read_body, refuse_often
-from engine.web.problems import CONTENT_TYPE, ProblemError
+from engine.web.problems import CONTENT_TYPE, KINDS, ProblemError
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -299,6 +300,9 @@ class Guard:
         if error.name == "token-required" and wants_page and scope["method"] in ("GET", "HEAD"):
             await _redirect(send, _login_for(scope))
             return
+        if wants_page:
+            await _problem_page(send, error, with_body=scope["method"] != "HEAD")
+            return
         await answer_problem(send, error, scope["request_id"], with_body=scope["method"] != "HEAD")
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
@@ -378,10 +382,13 @@ async def _refuse_websocket(scope: Scope, error: ProblemError, send: Send) -> No
 
 
 def _as_pages_know_it(scope: Scope) -> Scope:
-    """The request for what stands behind: pages know GET, and of HEAD they would say that it is not allowed."""
+    """The request for what stands behind: pages know GET, and of HEAD they would say that it is not allowed.
+
+    `is_head` says so all the same, to who need not open a page for that.
+    """
     path: str = scope["path"]
     is_shown = is_page(path) and not path.startswith(_WIRE_OF_PAGES)
-    return {**scope, "method": "GET"} if scope["method"] == "HEAD" and is_shown else scope
+    return {**scope, "method": "GET", "is_head": True} if scope["method"] == "HEAD" and is_shown else scope
 
 
 def _as_all_is_told(scope: Scope, headers: dict[bytes, bytes], send: Send) -> Send:
@@ -533,6 +540,31 @@ def _wanted(scope: Scope) -> str:
 async def _redirect(send: Send, to: str, cookie: str | None = None) -> None:
     headers = {"Location": to} if cookie is None else {"Location": to, "Set-Cookie": cookie}
     await answer(send, 303, b"", "text/plain", headers)
+
+
+_PROBLEM_PAGE: Final = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Sluice: {title}</title>
+<style>
+:root {{ color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }}
+main {{ max-width: 34rem; margin: 15vh auto; padding: 0 1rem; overflow-wrap: anywhere }}
+</style>
+<main>
+<h1>{title}</h1>
+<p role="alert">{detail}</p>
+<p>{help}</p>
+</main>
+</html>
+"""
+
+
+async def _problem_page(send: Send, error: ProblemError, *, with_body: bool) -> None:
+    """A problem for a browser that asks for a page."""
+    title, detail, help_ = (escape(text) for text in (KINDS[error.name].title, error.detail, error.help))
+    body = _PROBLEM_PAGE.format(title=title, detail=detail, help=help_).encode()
+    await answer(send, error.status, body, "text/html; charset=utf-8", dict(error.headers), with_body=with_body)
 
 
 _LOGIN_PAGE: Final = """<!doctype html>

@@ -132,12 +132,14 @@ class Handing:
             del self._on_its_way[intent_id]
 
     def _hand_over(self, intent: Intent) -> Answer:
-        if self._inbox is None or not self._inbox.is_open:
-            raise _no_session()
+        if self._inbox is None:
+            raise ProblemError(
+                "no-session", "no session runs in this process", "`sluice run --web` runs one that takes intents"
+            )
         answer = self._inbox.hand(intent)
         if answer is None:
-            if not self._inbox.is_open:  # by now
-                raise _no_session()
+            if not self._inbox.is_open:
+                raise ProblemError("no-session", "the session of this process has ended", "send it to one that runs")
             raise ProblemError(
                 "rate-limited",
                 "too many intents wait to be taken",
@@ -152,12 +154,6 @@ class Handing:
             oldest = next(iter(self._known))
             del self._known[oldest]
             self._on_its_way.pop(oldest, None)
-
-
-def _no_session() -> ProblemError:
-    return ProblemError(
-        "no-session", "no session runs in this process", "`sluice run --web` runs one that takes intents"
-    )
 
 
 def read_intent(body: Any) -> Intent:

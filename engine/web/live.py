@@ -37,7 +37,7 @@ from engine.routing.evidence.owners import Owners
 from engine.routing.evidence.story import begins
 from engine.web.kept import KeptDecisions, Remade, decision_id_of
 from engine.web.pace import Pace
-from engine.web.pauses import Pause, Pauses
+from engine.web.pauses import Move, Pause, Pauses
 from engine.web.proving import Proof
 from engine.web.routed import RoutedIntents
 from engine.web.sources import Source
@@ -292,6 +292,10 @@ class Live:
         if self._health is None or self.last_ts is None:
             return None
         return max(0.0, self.last_ts - self._health.updated_ts)
+
+    def since_health(self) -> Mapping[str, Move]:
+        """The last move of each breaker that moved after the snapshot, by scope, the latest first."""
+        return {} if self._health is None else self._now.pauses.after(self._health.seq)
 
     def quiet_s(self) -> float | None:
         """For how long, in real time, nothing was written: a session that died looks like this."""

@@ -7,7 +7,7 @@ sees one flag of all this (`maker_paused`); the rules that set it are those of t
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Final
@@ -32,6 +32,8 @@ class Move:
     """Empty, as are rule and reason, where a checkpoint says that it was in this state, and nothing of how it came."""
     rule: str = ""
     reason: str = ""
+    pauses: bool = False
+    """Whether makers waited from then on; of one that is half open they do later, while its trial is on the way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +64,14 @@ class Pauses:
         """Take the next event."""
         match event:
             case BreakerMoved():
-                self._add(event.scope, Move(event.seq, event.ts_ms, event.state, event.was, event.rule, event.reason))
+                told = (event.seq, event.ts_ms, event.state, event.was, event.rule, event.reason, event.pauses)
+                self._add(event.scope, Move(*told))
             case Checkpoint():
                 for scope, held in event.breakers.items():
                     last = self._moves.get(scope)
                     if not last or last[-1].state != held["state"]:
-                        self._add(scope, Move(event.seq, held["since_ms"], held["state"]))
+                        pauses = held.get("pauses") is True
+                        self._add(scope, Move(event.seq, held["since_ms"], held["state"], pauses=pauses))
 
     def _add(self, scope: str, move: Move) -> None:
         self._moves.setdefault(scope, deque(maxlen=self._most)).append(move)
@@ -76,6 +80,13 @@ class Pauses:
         """The breakers of a symbol, its own first, that were not closed just before an event."""
         found = (_pause(scope, self._moves.get(scope, ()), seq) for scope in (symbol, VENUE))
         return [pause for pause in found if pause is not None]
+
+    def after(self, seq: int) -> Mapping[str, Move]:
+        """The last move of each breaker that moved after an event, by scope, the latest first."""
+        last = ((scope, moves[-1]) for scope, moves in self._moves.items())
+        # What a checkpoint alone says is no move: it repeats how a breaker stood before all that was read.
+        later = (each for each in last if each[1].seq > seq and each[1].was)
+        return dict(sorted(later, key=lambda each: -each[1].seq))
 
 
 def _pause(scope: str, moves: Iterable[Move], seq: int) -> Pause | None:

@@ -58,9 +58,14 @@ class Ended(_Reply, frozen=True, kw_only=True):
     target: Decimal
     filled: Decimal
     maker_filled: Decimal
-    cost_usd: float
-    """Sum of quantity times price over its fills."""
+    value_usd: float
+    """Quantity times price, summed over its fills."""
     fees_usd: float
+    cost_usd: float | None
+    """Implementation shortfall, fees included, positive is cost; null where the mid at one of its moments is missing,
+    and where nothing was to be traded."""
+    cost_bps: float | None
+    """The same in bps of the target at the mid of its arrival."""
     ts_ms: int
 
 
@@ -107,6 +112,20 @@ class SessionReply(_Reply, frozen=True, kw_only=True):
     """Whether it decides by the rulebook of this answer."""
 
 
+class MovedSince(_Reply, frozen=True, kw_only=True):
+    """A breaker that went into another state after the snapshot, as it stands now."""
+
+    scope: str
+    """A symbol, or `venue`."""
+    state: str
+    rule: str
+    """What moved it; empty where the rulebook no longer knew the state that it was in."""
+    reason: str
+    seq: int
+    """Of its event in the journal."""
+    ts_ms: int
+
+
 class HealthReply(HealthNow, frozen=True, kw_only=True):
     """The one snapshot that everything here comes from, and how old it is."""
 
@@ -118,6 +137,8 @@ class HealthReply(HealthNow, frozen=True, kw_only=True):
     """Why nothing new can be read, so that all of this is of before; null where it can."""
     unread_bytes: int
     """Of the journal, which were written and are not in this."""
+    since: list[MovedSince]
+    """Breakers that moved after the snapshot, the latest first: nothing else in this knows of it yet."""
     session: SessionReply | None
 
 

@@ -21,6 +21,7 @@ import pytest
 from engine.home import shipped_home
 from engine.journal.events import CandidateMoved, Decided, IntentReceived, Outcome, RulebookLoaded, RulebookRefused
 from engine.journal.reader import read, verify
+from engine.reload.requests import Answer, Request
 from engine.reload.status import Status, Unavailable, write_status
 from tests.cli.harness import sluice
 from tests.cli.test_process import PYTHON_CLI, ROOT, environment
@@ -147,6 +148,21 @@ def test_a_status_fails_while_no_rules_can_be_had(tmp_path: Path, gone: str, cod
     )
 
 
+@pytest.mark.parametrize("before", [True, False])
+def test_a_home_that_is_named_has_its_logs_though_its_profiles_are_gone(tmp_path: Path, *, before: bool) -> None:
+    home = tmp_path / "home"
+    found = Status(profile="prod", version="a", sources="b", origin="/r", generation=0, since_ms=5, process=os.getpid())
+    write_status(home / "logs", found)
+    named = ("--home", str(home))
+    arguments = (*named, "status") if before else ("status", *named)
+    assert "prod a decides" in sluice(*arguments, cwd=tmp_path).output
+    shutil.rmtree(home)
+    told = sluice(*arguments, cwd=tmp_path, columns=160).output
+    assert f"there is no `{home / 'logs' / 'reload' / 'status.json'}`" in " ".join(told.split())
+    told = sluice("rollback", *named, cwd=tmp_path, columns=160).output
+    assert f"runs in `{home / 'logs'}`" in " ".join(told.split())
+
+
 def test_nobody_is_asked_where_no_session_runs(tmp_path: Path) -> None:
     result = sluice("rollback", "--logs", str(tmp_path))
     assert result.exit_code != 0
@@ -172,6 +188,27 @@ def test_a_gate_that_proves_nothing_is_said_at_the_start(gate: str, tmp_path: Pa
     assert logging.lastResort is not None
     logged = logging.lastResort.format(logging.LogRecord("engine", logging.WARNING, "", 1, "it is gone", (), None))
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC it is gone", logged), "lines of a log have a time"
+
+
+@pytest.mark.parametrize(("command", "decides"), [(("rollback",), "a"), (("rollback", "b"), "a"), (("promote",), None)])
+def test_a_rollback_names_what_decides_when_it_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], decides: str | None
+) -> None:
+    write_status(
+        tmp_path,
+        Status(
+            profile="prod", version="a", sources="s", origin="/rules", generation=0, since_ms=5, process=os.getpid()
+        ),
+    )
+    asked: list[Request] = []
+
+    def answer(_: Path, request: Request, **__: object) -> Answer:
+        asked.append(request)
+        return Answer(id=request.id, done=True, line="done")
+
+    monkeypatch.setattr("engine.reload.requests.ask", answer)
+    assert sluice(*command, "--logs", str(tmp_path)).exit_code == 0
+    assert [request.decides for request in asked] == [decides]
 
 
 def test_an_empty_version_is_none_to_go_back_to() -> None:

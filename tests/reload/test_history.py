@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine.journal.events import Decided, Event, RulebookLoaded, SessionStarted
 from engine.reload.errors import ReloadError
-from engine.reload.history import RELOADS, Entry, History, How, Span, rollback_to
+from engine.reload.history import RELOADS, Entry, History, How, Span, rollback_to, unpassed
 
 
 def entry(at_ms: int, version: str, how: How = "reload", profile: str = "prod", seq: int | None = None) -> Entry:
@@ -53,6 +56,21 @@ def test_a_span_lasts_until_the_next_entry(history: History) -> None:
     for one in entries:
         history.add(one)
     assert history.spans() == [Span(entries[0], 5), Span(entries[1], 9), Span(entries[3], None)]
+
+
+def test_what_was_killed_is_told_from_what_runs_also_a_rollout(history: History) -> None:
+    killed = [entry(1, "aa", "start"), entry(5, "bb", "rollout")]
+    for one in killed:
+        history.add(one)
+    assert [span.state(runs=True) for span in history.spans()] == ["running", "running"]
+    assert [span.state(runs=False) for span in history.spans()] == ["killed", "killed"]
+    for one in (entry(9, "cc", "start", profile="testnet"), entry(12, "aa", "start"), entry(13, "bb", "rollout_end")):
+        history.add(one)
+    assert [span.until_ms for span in history.spans()] == [None, None, None, None]
+    assert [span.state(runs=True) for span in history.spans()] == ["killed", "killed", "killed", "running"]
+    assert [span.state(runs=True) for span in history.spans("testnet")] == ["killed"], "another session runs"
+    history.add(entry(20, "aa", "stop"))
+    assert history.spans()[-1].state(runs=True) == "ended"
 
 
 def loaded(version: str) -> RulebookLoaded:
@@ -209,7 +227,72 @@ def test_a_rollback_after_a_rollback_goes_further_back_and_never_to_what_was_jus
         rollback_to([*BACK, entry(5, "aa11", "rollback")], "aa11")
     assert "name another version" in refused.value.help
     assert rollback_to(BACK, "bb22", "cc").version == "cc33", "by its name"
-    assert rollback_to([*BACK, entry(5, "dd44")], "dd44").version == "cc33", "in the order in which they first came"
+    assert rollback_to([*BACK, entry(5, "dd44")], "dd44").version == "bb22", "what was left is withdrawn"
+
+
+A, B, C, D = "aa11", "bb22", "cc33", "dd44"
+
+
+def of(*told: tuple[str, How] | str) -> list[Entry]:
+    """Entries in their order; a version alone was saved."""
+    pairs: list[tuple[str, How]] = [(one, "reload") if isinstance(one, str) else one for one in told]
+    return [entry(at_ms, version, how) for at_ms, (version, how) in enumerate(pairs)]
+
+
+def back(version: str) -> tuple[str, How]:
+    return version, "rollback"
+
+
+@pytest.mark.parametrize(
+    ("entries", "target"),
+    [
+        pytest.param(of(A, B, back(A), C), A, id="what was withdrawn is not gone back to"),
+        pytest.param(of(C, A, B, (C, "promote")), B, id="what was promoted had decided long before"),
+        pytest.param(of(A, B, C, D, A), D, id="what was saved again had decided at first"),
+        pytest.param(of(A, B, C, back(B)), A, id="a second rollback goes further back"),
+        pytest.param(of(A, B, C, back(A), back(C)), A, id="by its name to what was left before"),
+        pytest.param(of(A, B, A, C, back(A)), B, id="the last time that a version decided is gone back to"),
+        pytest.param(of((A, "start"), B, (B, "stop"), (B, "start"), (B, "stop"), (B, "start")), A, id="a restart"),
+        pytest.param(of((A, "start"), B, (B, "stop"), (A, "start")), B, id="a restart with other files"),
+        pytest.param(of((A, "start"), B, (D, "rollout"), (D, "rollout_end")), A, id="a rollout"),
+        pytest.param(of(A, B, C, (B, "return"), (B, "return")), A, id="a return, also where it is told twice"),
+        pytest.param(of(A, B, C, back(B), (C, "proved"), (B, "stop")), A, id="proofs that pass too late"),
+    ],
+)
+def test_a_rollback_goes_to_what_decided_last_before(entries: list[Entry], target: str) -> None:
+    decides = [one.version for one in entries if one.how not in ("rollout", "rollout_end")][-1]
+    assert rollback_to(entries, decides).version == target
+
+
+@given(st.data())
+def test_rollbacks_undo_changes_one_by_one(data: st.DataObject) -> None:
+    versions = data.draw(st.lists(st.sampled_from("abcd"), min_size=1, max_size=12))
+    ran = [version for version, _ in groupby(versions)]
+    steps = data.draw(st.integers(0, len(ran) - 1))
+    entries, decides = [entry(at_ms, version) for at_ms, version in enumerate(versions)], versions[-1]
+    for _ in range(steps):
+        decides = rollback_to(entries, decides).version
+        entries.append(entry(len(entries), decides, "rollback"))
+    assert decides == ran[-1 - steps]
+
+
+@given(st.lists(st.booleans(), max_size=30))
+def test_what_a_rollback_left_decides_by_no_later_one(saves: list[bool]) -> None:
+    entries, decides, left = of("0"), "0", set[str]()
+    for number, saved in enumerate(saves, 1):
+        if saved:
+            decides = str(number)
+            entries.append(entry(number, decides))
+            continue
+        left.add(decides)
+        try:
+            decides = rollback_to(entries, decides).version
+        except ReloadError:
+            assert decides == "0", "only what it all began with has nothing before it"
+            left.discard(decides)
+        else:
+            assert decides not in left
+            entries.append(entry(number, decides, "rollback"))
 
 
 def test_the_latest_files_of_a_version_are_gone_back_to() -> None:
@@ -217,9 +300,9 @@ def test_the_latest_files_of_a_version_are_gone_back_to() -> None:
     assert rollback_to([*RAN, again], "bb33").sources == "later"
 
 
-def test_what_is_passed_over_is_said_where_nothing_else_is_left() -> None:
+def test_what_is_passed_over_is_gone_back_to_by_its_name_alone() -> None:
     assert rollback_to(RAN, "bb33", passed_over=["aa22"]).version == "aa11"
-    with pytest.raises(ReloadError, match="but aa22, aa11, where an invariant fails"):
+    with pytest.raises(ReloadError, match="nothing that may decide came before bb33"):
         rollback_to(RAN, "bb33", passed_over=["aa22", "aa11"])
     assert rollback_to(RAN, "bb33", "aa22", passed_over=["aa22"]).version == "aa22", "who names it is told by the gate"
 
@@ -239,6 +322,14 @@ def test_what_decided_before_its_proofs_is_gone_back_to_once_they_have_passed() 
         rollback_to(taken_back, "bb33", "cc44")
     proved = [*RAN[:1], unproved(2, "cc44"), entry(3, "cc44", "proved"), entry(4, "bb33")]
     assert rollback_to(proved, "bb33").version == rollback_to(proved, "bb33", "cc").version == "cc44"
+
+
+def test_what_was_taken_back_is_passed_over_where_a_killed_session_left_it() -> None:
+    killed = [*of(A, B), unproved(5, C), entry(6, B, "last_good")]
+    assert rollback_to(killed, B).version == A
+    assert unpassed(killed) == {C}
+    assert unpassed([*killed, entry(7, C, "start")]) == {C}, "under which gate it began nobody knows"
+    assert unpassed([*killed, entry(7, C, "proved")]) == set()
 
 
 def test_that_proofs_have_passed_is_no_time_of_its_own(history: History) -> None:

@@ -28,23 +28,27 @@ def named(verified: Verified) -> GoodRulebook:
     return GoodRulebook(version=rulebook.version, sources=rulebook.sources_digest, at_ms=1)
 
 
+def names(verified: Verified) -> tuple[str, str]:
+    return verified.rulebook.version, verified.rulebook.sources_digest
+
+
 def test_what_was_kept_is_verified_by_the_keys_of_now(tmp_path: Path) -> None:
     kept, verified = KeptBundles(tmp_path), bundle(tmp_path)
     kept.keep(verified)
     (path,) = kept.folder.iterdir()
     assert verify(path.read_bytes(), [KEY.public_key()]).rulebook.version == verified.rulebook.version, "as it came"
-    kept.verify(named(verified), PROFILE, [OTHER.public_key(), KEY.public_key()])
+    kept.verify(*names(verified), PROFILE, [OTHER.public_key(), KEY.public_key()])
     with pytest.raises(ReloadError, match="not trusted here"):
-        kept.verify(named(verified), PROFILE, [OTHER.public_key()])
+        kept.verify(*names(verified), PROFILE, [OTHER.public_key()])
     with pytest.raises(ReloadError, match="of the profile `live`"):
-        kept.verify(named(verified), "prod", [KEY.public_key()])
+        kept.verify(*names(verified), "prod", [KEY.public_key()])
 
 
 def test_an_unsigned_bundle_is_not_kept(tmp_path: Path) -> None:
     kept, verified = KeptBundles(tmp_path), bundle(tmp_path, signed=False)
     kept.keep(verified)
     with pytest.raises(ReloadError, match="came in no signed bundle"):
-        kept.verify(named(verified), PROFILE, [KEY.public_key()])
+        kept.verify(*names(verified), PROFILE, [KEY.public_key()])
 
 
 def test_the_bundle_of_another_rulebook_vouches_for_none(tmp_path: Path) -> None:
@@ -54,7 +58,7 @@ def test_the_bundle_of_another_rulebook_vouches_for_none(tmp_path: Path) -> None
     kept.keep(other)
     path.write_bytes(other.bundle.written)
     with pytest.raises(ReloadError, match="is another one"):
-        kept.verify(named(one), PROFILE, [KEY.public_key()])
+        kept.verify(*names(one), PROFILE, [KEY.public_key()])
 
 
 def test_the_oldest_are_removed_but_what_a_start_would_take(tmp_path: Path) -> None:

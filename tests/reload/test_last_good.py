@@ -217,3 +217,38 @@ def test_a_write_that_fails_leaves_the_old_file(logs: Path, monkeypatch: pytest.
         remembered.remember(PROFILE, GoodRulebook(version="c", sources="d", at_ms=2))
     assert remembered.of(PROFILE) == good
     assert [path.name for path in remembered.path.parent.iterdir()] == ["last_good.json"]
+
+
+def test_where_nobody_vouches_for_the_last_good_one_the_first_earlier_one_that_may_decide_stands_in(
+    home: Path, logs: Path
+) -> None:
+    versions: list[GoodRulebook] = []
+    for low_bps in (10, 11, 12, 13):
+        (home / VALUES).write_text(values(low_bps))
+        started = start(home, logs)
+        remember(started, logs)
+        rulebook = started.book.rulebook
+        versions.append(GoodRulebook(version=rulebook.version, sources=rulebook.sources_digest, at_ms=1))
+    fine, refuted, unsigned, last = versions
+    (home / VALUES).write_text("profile: live\n")
+
+    def vouch(good: GoodRulebook) -> None:
+        if good.version in (last.version, unsigned.version):
+            raise ReloadError(f"{good.version} came in no signed bundle")
+
+    def prove(rulebook: Rulebook) -> ProofAnswer:
+        return ProofAnswer(1, fails=int(rulebook.version == refuted.version))
+
+    def begin(*earlier: GoodRulebook) -> StartedOn:
+        pipeline, store = Pipeline(PROFILE, prove=prove), Rulebooks(logs)
+        files = read_home(home).files
+        return cold_start(files, lambda _: pipeline, LastGood(logs), store, vouch=vouch, earlier=lambda: earlier)
+
+    started = begin(last, unsigned, refuted, fine)
+    assert (started.book.version, started.last_good) == (fine.version, fine)
+    assert started.passed_over == f"{last.version} came in no signed bundle"
+    said = standing_in(started)
+    assert said is not None
+    assert f"{started.passed_over}: {fine.version}, which was good before it, runs instead" in said.message
+    with pytest.raises(ColdStartError, match=f"{last.version} came in no signed bundle"):
+        begin(last, unsigned, refuted)

@@ -163,6 +163,38 @@ def test_a_candidate_that_was_taken_back_says_when_and_by_which_limit(console: C
 
 
 @pytest.mark.parametrize("console", [160], indirect=True)
+def test_nobody_asks_the_address_again_once_the_session_is_over(console: Console) -> None:
+    print_status(console, replace(STATUS, unavailable=FAILING, ended_ms=NOW_MS), NOW_MS)
+    told = printed(console)
+    assert FAILING.what in told
+    assert "asked again" not in told
+
+
+@pytest.mark.parametrize("console", [160], indirect=True)
+@pytest.mark.parametrize(
+    ("origin", "passed_over", "told"),
+    [
+        ("/rules", "", "the files were refused at the start: this is the last good rulebook"),
+        (STATUS.origin, "", "the address gave nothing that may decide at the start: this is the last good rulebook"),
+        (STATUS.origin, "the last good one (ab) came in none", "the last good one (ab) came in none: one from before"),
+    ],
+)
+def test_it_is_said_what_another_rulebook_stands_in_for(
+    console: Console, origin: str, passed_over: str, told: str
+) -> None:
+    print_status(console, replace(STATUS, origin=origin, last_good=True, passed_over=passed_over), NOW_MS)
+    assert told in printed(console)
+
+
+@pytest.mark.parametrize("console", [160], indirect=True)
+def test_what_a_proof_took_back_is_named_with_how_long_it_decided(console: Console) -> None:
+    assert STATUS.attempt is not None
+    attempt = replace(STATUS.attempt, taken_back="ab decided for 2.1 s, and was taken back")
+    print_status(console, replace(STATUS, attempt=attempt), NOW_MS)
+    assert "last change  refused 2.5 s ago: ab decided for 2.1 s, and was taken back\n" in printed(console)
+
+
+@pytest.mark.parametrize("console", [160], indirect=True)
 def test_on_a_wide_screen_each_thing_is_one_line(console: Console) -> None:
     print_status(console, STATUS, NOW_MS)
     assert len(printed(console).splitlines()) == len(STATUS_80.splitlines()) - 4
@@ -183,7 +215,7 @@ def span(at_s: int, version: str, how: How, changed: str, decisions: int | None,
 
 SPANS = [
     span(0, "b0", "start", "", None, 42),
-    span(42, "13", "last_good", "", 1_011, None),
+    dataclasses.replace(span(42, "13", "last_good", "", 1_011, None), was_killed=True),
     span(66, "d1", "rollback", "quality.broken_slippage_bps 45 bps → 41 bps", 176, None),
 ]
 
@@ -195,7 +227,7 @@ def test_a_history_has_two_lines_for_each_rulebook(console: Console) -> None:
         "2024-08-08 11:20:00 to 2024-08-08 11:20:42  testnet b0b0b0b0b0b0b0b0  start",
         "    a session began, by Ada",
         "2024-08-08 11:20:42 to it was killed        testnet 1313131313131313  last_good",
-        "    a session began on the last good rulebook, by Ada; 1011 decisions",
+        "    a session began on the last good rulebook, by Ada; 1,011 decisions",
         "2024-08-08 11:21:06 to now                  testnet d1d1d1d1d1d1d1d1  rollback",
         "    quality.broken_slippage_bps 45 bps → 41 bps, by Ada; 176 decisions",
     ]

@@ -149,7 +149,7 @@ def marked(trade_id: str, horizon_s: float, bps: float, *, is_maker: bool, notio
 
 
 def small() -> list[Event]:
-    """Four intents: a maker fill, a fallback, and two takers with vetoes; one line refused, one intent not admitted."""
+    """Four intents: a maker fill, a fallback, and two takers with vetoes; one line not taken, one intent too small."""
     return [
         started(),
         IntentRefused(ts_ms=at(1), intent_id=None, code="malformed", reason="no JSON", received="{"),

@@ -107,10 +107,10 @@ def test_no_number_of_a_long_day_is_cut_where_vetoes_are_counted(columns: int) -
 
 def test_a_half_open_breaker_says_whether_makers_wait_for_its_trial() -> None:
     """The gate that keeps them out is called `breaker_open`."""
-    waiting = _health(12.0, state="half_open", pauses=True)
-    assert "trial out 12 s" in waiting
-    assert "as if it were open" in " ".join(waiting.split())
-    assert "half open 12 s" in _health(12.0, state="half_open", pauses=False)
+    waiting = " ".join(_health(12.0, state="half_open", pauses=True).split())
+    assert "half open 12 s, its trial on the way" in waiting
+    assert "makers wait for it as if it were open" in waiting
+    assert "half open 12 s, a trial may go" in " ".join(_health(12.0, state="half_open", pauses=False).split())
 
 
 def test_stale_data_are_red_as_well() -> None:

@@ -13,13 +13,15 @@ from msgspec.structs import replace
 from engine.analysis.explain import explain, explanation_json
 from engine.book import Book
 from engine.home import shipped_home
-from engine.journal.events import DUPLICATE_ID, Decided, IntentReceived, IntentRefused
+from engine.journal.events import DUPLICATE_ID, Decided, IntentReceived, IntentRefused, Outcome
+from engine.routing.evidence.costs import shortfall
 from engine.routing.evidence.rulebooks import Rulebooks
 from engine.routing.sessions.inbox import Inbox
 from engine.web.limits import Limits
 from engine.web.replies import RulebookReply
 from engine.web.server import Web
 from tests.routing.written import BTC, NOW_MS, intent_facts, shipped, sound
+from tests.web.test_pauses import moved
 from tests.web.world import BEARER, Client, Clock, ListedSource, a_session, a_web, asking, problem, write
 
 FACTS = {"now": NOW_MS / 1000, "symbol": BTC, "intent_id": "i-1", "intent": intent_facts(), **sound()}
@@ -144,6 +146,23 @@ def test_health_is_the_last_snapshot_whole_with_its_age(client: Client, web: Web
     assert (held["age_s"], held["quiet_s"]) == (0.0, 3.5)
     assert held["session"]["same_rulebook"] is True
     assert web.live.session is not None
+
+
+def test_health_says_which_breakers_moved_since_its_snapshot(tmp_path: Path) -> None:
+    events = a_session()
+    source, at = ListedSource(events), events[-1].seq
+    web = a_web(tmp_path, source=source)
+    with asking(web) as client:
+        assert client.get("/v1/health").json()["since"] == []
+        source.events.append(moved(at + 1, "closed", "open", scope="venue"))
+        web.live.poll()
+        held = client.get("/v1/health").json()
+    assert [(each["scope"], each["state"], each["rule"], each["seq"]) for each in held["since"]] == [
+        ("venue", "open", "breaker.fallbacks", at + 1)
+    ]
+    assert "fallbacks_in_a_row 3 >= open_at_fallbacks 3" in held["since"][0]["reason"]
+    assert (held["since"][0]["ts_ms"], held["seq"]) == (NOW_MS + 1000 * (at + 1), at)
+    assert {each["state"] for each in held["router_health"]["symbols"][0]["breakers"]} == {"closed"}
 
 
 def test_health_says_where_it_is_of_before(tmp_path: Path) -> None:
@@ -308,6 +327,13 @@ def test_what_became_of_an_intent_is_told(tmp_path: Path) -> None:
         assert (rested["state"], rested["refused"]) == ("ended", None)
         assert [each["route"] for each in rested["routes"]] == ["maker"]
         assert (rested["ended"]["result"], rested["ended"]["filled"]) == ("filled", rested["ended"]["target"])
+        assert rested["ended"]["value_usd"] == pytest.approx(float(rested["ended"]["filled"]) * 100, rel=0.01)
+        whole = next(event for event in a_session() if isinstance(event, Outcome) and event.intent_id == "entry-1")
+        assert (rested["ended"]["cost_usd"], rested["ended"]["cost_bps"]) == (
+            shortfall(whole).total_usd,
+            shortfall(whole).total_bps,
+        )
+        assert abs(rested["ended"]["cost_usd"]) < 0.01 * rested["ended"]["value_usd"]
         assert rested["decisions"][-1] == rested["routes"][0]["decision_id"]
         crossed = became("exit-1")
         assert (crossed["state"], crossed["ended"]) == ("working", None)

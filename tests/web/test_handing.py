@@ -295,7 +295,7 @@ def test_one_that_the_session_did_not_take_is_a_problem_and_may_be_sent_again(
             await posted(handing, session, None)
         assert raised.value.name == "no-session"
         assert handing.story("a-1") is None
-        with pytest.raises(ProblemError, match="no session runs"):
+        with pytest.raises(ProblemError, match="has ended"):
             handing.hand({**INTENT, "qty": 0.5})
 
     asyncio.run(play())

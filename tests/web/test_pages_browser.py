@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from engine.routing.intents import LONGEST_ID
 from tests.web.browser import Serving, Watched, chromium, picture, serving, unreadable, until, watched
+from tests.web.test_pauses import moved
 from tests.web.world import TOKEN, a_session, write
 
 PAGES = {
@@ -426,6 +427,29 @@ def test_a_keyboard_reaches_everything(seen: Watched) -> None:
     expect(page.locator("body.body--dark")).to_have_count(1)
     page.reload()
     expect(page.locator("body.body--dark")).to_have_count(1)
+
+
+def test_a_breaker_that_moves_after_the_snapshot_is_said_above_its_figures(browser: Browser, tmp_path: Path) -> None:
+    events, journal = a_session(), tmp_path / "logs" / "journal"
+    write(journal, events)
+    at = len(events)
+    arguments = ("-p", "prod", "--no-prove")
+    with (
+        serving(tmp_path / "home", tmp_path / "logs", *arguments, command="serve") as running,
+        watched(browser, running.url) as seen,
+    ):
+        page = seen.go("/")
+        since = page.locator("#health-since")
+        expect(page.locator("#health-summary")).to_contain_text("makers may rest")
+        expect(since).to_be_empty()
+        write(journal, [moved(at + 1, "closed", "open", scope="venue")])
+        expect(since).to_contain_text("▲ since this snapshot")
+        expect(since).to_contain_text("the breaker of the venue opened")
+        assert page.locator("#health-since, #health-summary").first.get_attribute("id") == "health-since"
+        assert unreadable(page) == []
+        picture(page, "health_since")
+        page.reload()
+        expect(since).to_contain_text("makers wait")
 
 
 def test_off_loopback_a_browser_is_asked_for_the_token(browser: Browser, tmp_path: Path) -> None:

@@ -81,6 +81,14 @@ def test_a_checkpoint_says_how_they_stood_when_a_day_began() -> None:
     assert [pause.now.rule for pause in known] == ["breaker.fallbacks"], "a checkpoint takes no reason away"
 
 
+def test_what_moved_after_an_event_is_told_once_a_breaker_and_the_latest_first() -> None:
+    pauses = seen(*MOVES, checkpoint(14, DOGEUSDT="open"))
+    assert [(scope, move.seq) for scope, move in pauses.after(5).items()] == [(BTC, 12), (VENUE, 8)]
+    assert (pauses.after(5)[VENUE].pauses, pauses.after(5)[BTC].pauses) == (True, False)
+    assert list(pauses.after(8)) == [BTC], "the venue moved with that event, not after it"
+    assert pauses.after(12) == {}, "a checkpoint repeats how one stood before, and moves nothing"
+
+
 @given(st.lists(st.sampled_from(["closed", "open", "half_open"]), min_size=1, max_size=20), st.integers(0, 25))
 def test_the_state_before_an_event_is_that_of_the_last_move_before_it(states: list[str], seq: int) -> None:
     moves = [moved(place + 1, "", state) for place, state in enumerate(states)]

@@ -177,7 +177,9 @@ class Counts(_Part, frozen=True, kw_only=True):
     routed_maker: int = 0
     routed_taker: int = 0
     refused: int = 0
-    """Intents that admission refused."""
+    """Intents that rules of admission refused."""
+    too_small: int = 0
+    """Intents that were admitted, and of which the venue would take nothing."""
     fallbacks: int = 0
     """Maker orders whose rest was sent as taker."""
     submit_failures: int = 0

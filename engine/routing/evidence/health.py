@@ -27,7 +27,9 @@ from engine.language import model
 from engine.language.evaluate import Known, Missing
 from engine.language.model import Policy, walk
 from engine.language.types import ChoiceType, FlagType, Value
+from engine.routing.breakers import HALF_OPEN
 from engine.routing.evidence.contract import (
+    BreakerView,
     ExecutionHealth,
     Freshness,
     Nav,
@@ -325,7 +327,7 @@ class _Look:
             policy=policy,
             vetoes=self._standing,
             maker_paused=self.flag("windows", "maker_paused"),
-            breakers=self._recent.breakers(self.symbol, self._now_ms),
+            breakers=self._breakers(),
             last_route_decision=self._recent.last_route(self.symbol, self._now_ms),
             ages={name: self._ages[name] for name, group in self._book.rulebook.groups.items() if group.max_age},
         )
@@ -355,7 +357,7 @@ class _Look:
                 ack_latency_p95_ms=self.number("telemetry", "ack_latency_p95_ms"),
                 sample_count=self.count("telemetry", "sample_count"),
                 maker_paused=self.flag("windows", "maker_paused"),
-                breakers=self._recent.breakers(self.symbol, self._now_ms),
+                breakers=self._breakers(),
                 counts=self._recent.counts(self.symbol),
                 suggested=self._suggested(),
                 tuned=self._recent.tuned(self.symbol),
@@ -400,6 +402,17 @@ class _Look:
             maker_paused=self.flag("windows", "maker_paused"),
             state=self.age("risk").state,
         )
+
+    def _breakers(self) -> list[BreakerView]:
+        """The breakers that guard it. Whether makers wait for a trial changes while the state stays, so no move says.
+
+        Where makers wait and no other breaker makes them, they wait for the trial of one that is half open.
+        """
+        held, paused = self._recent.breakers(self.symbol, self._now_ms), self.flag("windows", "maker_paused")
+        others = any(each.pauses for each in held if each.state != HALF_OPEN)
+        if paused is None or others:
+            return held
+        return [msgspec.structs.replace(each, pauses=paused) if each.state == HALF_OPEN else each for each in held]
 
     def _policy_view(self) -> PolicyView:
         return PolicyView(

@@ -31,6 +31,7 @@ from engine.routing.evidence.contract import (
 from engine.routing.evidence.errors import ViewError
 from engine.routing.evidence.health import is_stale
 from engine.routing.evidence.state_files import State
+from engine.routing.evidence.words import trial_of
 from engine.routing.shape import RouterShape
 
 _STYLES = {
@@ -137,8 +138,8 @@ def _print_head(
 def _print_summary(console: Console, health: RouterHealth) -> None:
     summary = health.summary
     parts = [counted(summary.symbols, "symbol")]
-    parts += [f"{number} {name}" for name, number in summary.statuses.items() if number]
-    tiers = ", ".join(f"{number} {name}" for name, number in summary.qualities.items() if number)
+    parts += [f"{number:,} {name}" for name, number in summary.statuses.items() if number]
+    tiers = ", ".join(f"{number:,} {name}" for name, number in summary.qualities.items() if number)
     text = f"{', '.join(parts)}; tiers: {tiers or 'none'}; maker first in {summary.maker_first}"
     if summary.makers_paused:
         text += f"; makers paused in {summary.makers_paused}"
@@ -201,7 +202,7 @@ def _print_legend(console: Console, health: RouterHealth) -> None:
     stale = any(is_stale(line, "telemetry") and line.sample_count is not None for line in health.symbols)
     old = "figures in parentheses are stale: the rules do not see them; " if stale else ""
     tried = any(held.state == HALF_OPEN and held.pauses for line in health.symbols for held in line.breakers)
-    trial = "trial out: half open, and makers wait for the trial as if it were open; " if tried else ""
+    trial = "half open, its trial on the way: makers wait for it as if it were open; " if tried else ""
     print_wrapped(console, Text(f"{units}{old}{trial}- is not known", "dim"), hanging=2)
 
 
@@ -282,11 +283,12 @@ def _print_telemetry(console: Console, router: RouterPart) -> None:
         "" if counts.since_ts is None else f"since {datetime.fromtimestamp(counts.since_ts, UTC):%Y-%m-%d %H:%M:%S}: "
     )
     done = (
-        f"{since}routed {counts.routed_maker} maker ({counted(counts.probes, 'probe')}), {counts.routed_taker} taker; "
-        f"refused {counts.refused}; {counted(counts.fallbacks, 'fallback')}, "
+        f"{since}routed {counts.routed_maker:,} maker ({counted(counts.probes, 'probe')}), "
+        f"{counts.routed_taker:,} taker; refused {counts.refused:,}, too small {counts.too_small:,}; "
+        f"{counted(counts.fallbacks, 'fallback')}, "
         f"{counted(counts.submit_failures, 'failed submit')}, {counted(counts.send_failures, 'failed send')}, "
         f"{counted(counts.post_only_rejects, 'post-only reject')}; "
-        f"filled {counts.filled}, in part {counts.partly_filled}, not at all {counts.unfilled}"
+        f"filled {counts.filled:,}, in part {counts.partly_filled:,}, not at all {counts.unfilled:,}"
     )
     _print_labelled(console, "done", done)
     if router.suggested is not None:
@@ -321,8 +323,8 @@ def _print_state(console: Console, symbol: SymbolExecution) -> None:
 
 def _print_errors(console: Console, symbol: SymbolExecution) -> None:
     errors = symbol.errors
-    kinds = ", ".join(f"{name} {number}" for name, number in errors.by_error.items())
-    _print_labelled(console, "errors", f"{errors.count}: {kinds}" if errors.count else "none")
+    kinds = ", ".join(f"{name} {number:,}" for name, number in errors.by_error.items())
+    _print_labelled(console, "errors", f"{errors.count:,}: {kinds}" if errors.count else "none")
     last = errors.last
     if last is not None:
         code = f" {last.code}" if last.code else ""
@@ -376,8 +378,9 @@ def _told(breaker: BreakerView) -> str:
     state = f"{breaker.scope} {breaker.state.replace('_', ' ')}"
     if breaker.rule or not breaker.reason:
         state += f" for {lasting(breaker.in_state_s)}"
-    if breaker.state == HALF_OPEN:
-        state += " with its trial out, so makers wait" if breaker.pauses else " and waiting for a trial"
+    trial = trial_of(breaker.state, waits=breaker.pauses)
+    if trial:
+        state += f", {trial}{', so makers wait' if breaker.pauses else ''}"
     return f"{state}, {breaker.reason}" if breaker.reason else state
 
 
@@ -388,8 +391,8 @@ def _breaker(breakers: Sequence[BreakerView], *, paused: bool | None) -> str:
     if worst is None:
         return {True: "paused", False: "closed", None: "not known"}[paused]
     scope = "venue " if worst.scope == "venue" else ""
-    state = "trial out" if worst.state == HALF_OPEN and worst.pauses else worst.state.replace("_", " ")
-    return f"{scope}{state} {lasting(worst.in_state_s)}"
+    trial = trial_of(worst.state, waits=worst.pauses)
+    return f"{scope}{worst.state.replace('_', ' ')} {lasting(worst.in_state_s)}{trial and f', {trial}'}"
 
 
 def _warned(warning: Warned) -> str:

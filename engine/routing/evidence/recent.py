@@ -21,11 +21,12 @@ from engine.journal.events import (
     Tuned,
 )
 from engine.routing.evidence.contract import BreakerView, Counts, ErrorsPart, ErrorView, InForce, LastRoute
+from engine.routing.evidence.left import left_as
 from engine.routing.evidence.owners import Owners
 from engine.routing.known import VENUE
 from engine.routing.views import Handlers, View
 
-_ROUTES = {"maker": "routed_maker", "taker": "routed_taker", "none": "refused"}
+_ROUTES = {"maker": "routed_maker", "taker": "routed_taker"}
 _CHANGES = {"fallback": "fallbacks", "submit_failed": "submit_failures", "send_failed": "send_failures"}
 _RESULTS = {"filled": "filled", "partly_filled": "partly_filled", "unfilled": "unfilled"}
 
@@ -147,7 +148,10 @@ class Recent(View):
 
     def _see_routed(self, event: Routed) -> None:
         self._routed[event.symbol] = event
-        name = _ROUTES.get(event.route) if event.event == "decision" else _CHANGES.get(event.event)
+        if event.event != "decision":
+            name = _CHANGES.get(event.event)
+        else:
+            name = left_as(event) if event.route == "none" else _ROUTES.get(event.route)
         if name is not None:
             self._count(event.symbol, name)
 

@@ -37,6 +37,7 @@ from engine.journal.events import (
 )
 from engine.routing.evidence.baselines import BASELINES, Baseline
 from engine.routing.evidence.costs import CostTotals, Saving, Shortfall, shortfall
+from engine.routing.evidence.left import left_as
 from engine.routing.evidence.markouts import HORIZONS_S
 from engine.routing.evidence.measured import Measured, was_traded
 from engine.venues.messages import Fill
@@ -358,7 +359,8 @@ class Report:
         """Intents that came and could be read."""
         self.refused: Counter[str] = Counter()
         """What came and was no intent that can be routed, by code."""
-        self.not_admitted = 0
+        self.left: Counter[str] = Counter()
+        """Intents on which nothing was sent: `refused` by rules of admission, or `too_small` for the venue."""
         self.routed: Counter[str] = Counter()
         """Admitted intents by the route decided first."""
         self.fills: dict[Role, FillCount] = {role: FillCount() for role in ROLES}
@@ -458,7 +460,7 @@ class Report:
         if event.event != "decision":
             return
         if event.route == "none":
-            self.not_admitted += 1
+            self.left[left_as(event)] += 1
             self._intents.pop(event.intent_id, None)
             return
         self.routed[event.route] += 1
@@ -596,7 +598,9 @@ def report_json(report: Report) -> dict[str, Any]:
         "intents": {
             "received": report.received,
             "refused": dict(sorted(report.refused.items())),
-            "not_admitted": report.not_admitted,
+            "not_admitted": report.left.total(),
+            "refused_by_admission": report.left["refused"],
+            "too_small": report.left["too_small"],
             "routed": dict(sorted(report.routed.items())),
             "open": report.open,
         },

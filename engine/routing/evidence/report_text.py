@@ -221,8 +221,8 @@ def intents_line(report: Report) -> str:
     parts = [f"{report.received:,} received"]
     if report.refused:
         codes = ", ".join(f"{code} {times:,}" for code, times in report.refused.most_common())
-        parts.append(f"{report.refused.total():,} refused ({codes})")
-    parts.append(f"{report.not_admitted:,} not admitted")
+        parts.append(f"{report.refused.total():,} not taken ({codes})")
+    parts += [f"{report.left['refused']:,} refused", f"{report.left['too_small']:,} too small"]
     parts += [f"{times:,} routed {route}" for route, times in sorted(report.routed.items())]
     if report.open:
         parts.append(f"{report.open:,} still open")

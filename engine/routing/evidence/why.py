@@ -3,7 +3,7 @@
 In: the events of a journal, a symbol and a window of time. Out: a `Why`: for each veto rule how many routing decisions
 it vetoed and how many it vetoed alone, the shortfall of the taker orders that came of it, and the decision in which it
 was nearest to not vetoing, by the values that the rule saw. An intent that admission refused was never routed; those
-are counted by their own rules.
+are counted by their own rules, and apart from those that were admitted and too small for the venue.
 
 Of a veto over a choice (`quality != good`) the rule that made the choice stands behind it. With the rulebooks that
 decided at hand, the nearest way out is looked for there as well: what made that rule match, and what the rule that
@@ -28,6 +28,7 @@ from engine.language.model import Leaf, Policy, Rule, Step
 from engine.language.types import Value
 from engine.routing.chain import ROUTING
 from engine.routing.evidence.costs import CostTotals, Saving, Shortfall, shortfall
+from engine.routing.evidence.left import is_refused
 from engine.routing.evidence.measured import Measured
 from engine.routing.evidence.nearness import Gap, gaps
 
@@ -123,10 +124,13 @@ class Why:
     since_ms: int | None
     until_ms: int | None
     intents: int = 0
-    """Routed or refused in the window."""
+    """Decided on in the window: routed, refused or too small."""
     maker: int = 0
     taker: int = 0
     refused: int = 0
+    """By rules of admission."""
+    too_small: int = 0
+    """Admitted, but nothing that the venue would take."""
     probes: int = 0
     refusals: Counter[str] = field(default_factory=Counter)
     """Intents that admission refused, by each of its vetoes."""
@@ -160,6 +164,7 @@ class Why:
             "maker": self.maker,
             "taker": self.taker,
             "refused": self.refused,
+            "too_small": self.too_small,
             "probes": self.probes,
             "refusals": dict(self.refusals.most_common()),
             "maker_cost": self.maker_cost.as_json(),
@@ -247,8 +252,11 @@ class _Looking:
         answer.first_ms = routed.ts_ms if answer.first_ms is None else answer.first_ms
         answer.last_ms = routed.ts_ms
         if routed.route == "none":
-            answer.refused += 1
-            answer.refusals.update(routed.vetoes or ["too small"])
+            if is_refused(routed):
+                answer.refused += 1
+                answer.refusals.update(routed.vetoes)
+            else:
+                answer.too_small += 1
             return
         self._open[routed.intent_id] = _Intent(routed=routed)
         if routed.route == "maker":

@@ -52,7 +52,7 @@ def _print_head(console: Console, answer: Why) -> None:
 def _print_routes(console: Console, answer: Why) -> None:
     probes = f" ({counted(answer.probes, 'probe')})" if answer.probes else ""
     routes = f"{counted(answer.intents, 'intent')}: {answer.maker:,} maker{probes}, {answer.taker:,} taker"
-    _print_text(console, f"{routes}, {answer.refused:,} refused")
+    _print_text(console, f"{routes}, {answer.refused:,} refused, {answer.too_small:,} too small")
     for name, cost in (("taker", answer.taker_cost), ("maker", answer.maker_cost)):
         if cost.complete:
             _print_text(console, f"{name} cost {_cost(cost)} on {_usd(cost.notional_usd)} arrived")

@@ -45,6 +45,7 @@ from engine.journal.events import (
     Worked,
 )
 from engine.printing import counted, plainly
+from engine.routing.breakers import HALF_OPEN
 from engine.routing.evidence.costs import shortfall
 from engine.venues.messages import Accepted, Fill, Rejected, Unknown, Update
 
@@ -277,6 +278,13 @@ def _status(status: str, filled: Decimal, state: str) -> str:
 
 def _state(state: str) -> str:
     return f", now {state}" if state else ""
+
+
+def trial_of(state: str, *, waits: bool) -> str:
+    """Of a half-open breaker, whether makers wait for its trial; empty in any other state."""
+    if state != HALF_OPEN:
+        return ""
+    return "its trial on the way" if waits else "a trial may go"
 
 
 def after_headline(reason: str) -> str:

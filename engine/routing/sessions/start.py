@@ -16,6 +16,7 @@ import shutil
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias, get_args
 
@@ -33,8 +34,9 @@ from engine.language.findings import LoadError, SluiceError
 from engine.language.load import Files
 from engine.market import paced
 from engine.reload.dry_run import recent_decisions
-from engine.reload.history import RELOADS
-from engine.reload.kept_bundles import KeptBundles
+from engine.reload.errors import ReloadError
+from engine.reload.history import RELOADS, History, good_before
+from engine.reload.kept_bundles import Trust
 from engine.reload.last_good import GoodRulebook, LastGood, StartedOn, cold_start
 from engine.reload.pipeline import Pipeline
 from engine.reload.proving import prover
@@ -467,20 +469,26 @@ def _open_book(options: SessionOptions) -> _Opened:
     else:
         files = fetched.files
     remembered, vouch = LastGood(options.logs), _vouch(options)
-    started = cold_start(files, lambda held: _pipeline(options, held, store), remembered, store, vouch=vouch)
+    pipeline_of = partial(_pipeline, options, store)
+    started = cold_start(files, pipeline_of, remembered, store, vouch=vouch, earlier=lambda: _earlier(options))
     return _Opened(started.book, store, started, seen)
 
 
 def _vouch(options: SessionOptions) -> Callable[[GoodRulebook], None]:
     """What sees that a rulebook may stand in for what is refused: where bundles must be signed, that its bundle is."""
-    reload = options.reload
-    if reload is None or reload.address is None or not reload.keys:
-        return lambda _: None
-    keys = reload.keys
-    return lambda good: KeptBundles(options.logs).verify(good, options.profile, keys)
+    trust = Trust(options.logs, options.profile, () if options.reload is None else options.reload.asked_keys)
+    return lambda good: trust.refuse_unsigned(good.version, good.sources, whose=f"the last good one ({good.version})")
 
 
-def _pipeline(options: SessionOptions, files: Files, store: Rulebooks) -> Pipeline:
+def _earlier(options: SessionOptions) -> list[GoodRulebook]:
+    """What was good before what ran last, the latest first; nothing where nobody knows."""
+    try:
+        return good_before(History(options.logs).entries(options.profile))
+    except ReloadError:
+        return []
+
+
+def _pipeline(options: SessionOptions, store: Rulebooks, files: Files) -> Pipeline:
     """What a change goes through before it decides."""
     reload = options.reload or ReloadOptions()
     journal = options.logs / JOURNAL
@@ -498,7 +506,7 @@ def _pipeline(options: SessionOptions, files: Files, store: Rulebooks) -> Pipeli
 def _reloading(options: SessionOptions, desk: Desk, opened: _Opened) -> Reloading | None:
     if options.reload is None:
         return None
-    pipeline = _pipeline(options, Files({}, ()), opened.store)
+    pipeline = _pipeline(options, opened.store, Files({}, ()))
     return Reloading(
         desk, options.reload, options.home, pipeline, opened.store, started=opened.started, seen=opened.seen
     )

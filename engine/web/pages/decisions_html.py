@@ -23,11 +23,20 @@ from engine.journal.events import (
 )
 from engine.printing import counted
 from engine.routing.breakers import BREAKER
+from engine.routing.evidence.left import left_as
 from engine.routing.evidence.story import begins, is_open
 from engine.routing.evidence.words import Words, after_headline
 from engine.venues.messages import Fill
 from engine.web.kept import decision_id_of
-from engine.web.pages.head_html import EVENTS, MADE, PAUSED, WHY_PAUSED, intent_link
+from engine.web.pages.head_html import (
+    COUNTS_AS_TRUE,
+    EVENTS,
+    MADE,
+    PAUSED,
+    WHY_PAUSED,
+    intent_link,
+    is_taken_for_true,
+)
 from engine.web.pages.markup import (
     Child,
     cell,
@@ -46,7 +55,6 @@ from engine.web.pages.markup import (
     tag,
     without_route,
 )
-from engine.web.pages.vetoes import is_refused
 
 FEED, FEED_TABLE, FEED_NOTE, STORY = "feed", "feed-table", "feed-note", "story"
 MOST_ROWS: Final = 100
@@ -79,7 +87,7 @@ def feed_row(routed: Routed) -> Markup:
     """One route decision."""
     event = EVENTS.get(routed.event, routed.event.replace("_", " "))
     if routed.route == "none" and routed.event in MADE:
-        event = _left(routed)
+        event = left_as(routed).replace("_", " ")
     intent = tag("small", intent_link(routed.intent_id), class_="intent")
     exit_ = tag("small", "exit") if routed.is_exit else None
     link = decision_link(routed.decision_id, "open", label=f"open the decision on {routed.intent_id}")
@@ -101,10 +109,6 @@ def feed_row(routed: Routed) -> Markup:
 def _reason(routed: Routed) -> str:
     """The reason beside its route; that of a change begins with what was asked for, which the event says."""
     return without_route(routed.reason, routed.route) if routed.event in MADE else after_headline(routed.reason)
-
-
-def _left(routed: Routed) -> str:
-    return "refused" if is_refused(routed) else "too small"
 
 
 def _time(ts_ms: int) -> Markup:
@@ -196,9 +200,9 @@ def _condition(look: ConditionLook) -> Markup:
     if isinstance(look, LeafLook):
         truth = tag("span", look.truth, class_=f"truth {look.truth.replace(' ', '-')}")
         shown = f" — {look.shown}" if look.truth != "not reached" and look.shown != look.when else ""
-        return tag(
-            "div", truth, " ", tag("code", look.when), shown, class_="leaf triggered" if look.triggered else "leaf"
-        )
+        counts = soft(f" {COUNTS_AS_TRUE}") if is_taken_for_true(look) else None
+        kind = "leaf triggered" if look.triggered else "leaf"
+        return tag("div", truth, " ", tag("code", look.when), shown, counts, class_=kind)
     items = [_condition(item) for item in look.items]
     return tag("div", soft(f"{look.kind} of"), " ", look.truth, tag("div", items, class_="nested"), class_="nest")
 

@@ -19,7 +19,9 @@ from engine.book import Book
 from engine.journal.events import Event, Outcome, Routed, Worked
 from engine.journal.folder import DAY_MS
 from engine.routing.breakers import BREAKER, HALF_OPEN
-from engine.routing.evidence.words import Words, after_headline
+from engine.routing.chain import ADMISSION, ROUTING
+from engine.routing.evidence.left import is_refused
+from engine.routing.evidence.words import Words, after_headline, trial_of
 from engine.routing.known import VENUE
 from engine.web.kept import Remade
 from engine.web.pages.markup import (
@@ -40,6 +42,8 @@ from engine.web.pages.markup import (
 )
 from engine.web.pauses import Move, Pause
 
+COUNTS_AS_TRUE: Final = "unknown: counts as true here"
+"""Beside a condition on a missing fact that a rule matched on."""
 HEAD, WHY_PAUSED = "decision-head", "why-makers-waited"
 PAUSED: Final = "maker_paused"
 """The fact that the policy `breaker` decides, and the engine hands back."""
@@ -55,7 +59,7 @@ _NOT_OVER: Final = "it was not over when this page was opened"
 def head_html(remade: Remade, told: Sequence[Event] = ()) -> Markup:
     """What became of the order, what was decided, by what, and why; `told` are the events of its intent, in order."""
     record, event = remade.record, remade.event
-    became = _became(str(record["decision_id"]), told)
+    became = _unsent(remade, told) or _became(str(record["decision_id"]), told)
     decided: Mapping[str, Any] = record["decided"]
     route = decided.get("route")
     pairs: list[tuple[str, Child]] = [
@@ -78,14 +82,27 @@ def head_html(remade: Remade, told: Sequence[Event] = ()) -> Markup:
         became,
         section(
             "What was decided at first" if became is not None else "What was decided",
-            _came(record, told),
             tag("p", *lead, without_route(str(record.get("reason") or ""), str(route)), class_="said"),
+            _taken_for_true(remade.explanation),
             differs,
             tag("ul", values, class_="values"),
             facts_list(pairs),
         ),
     ]
     return tag("div", parts, id_=HEAD)
+
+
+def _taken_for_true(explanation: Explanation) -> list[Markup]:
+    """The conditions that a rule matched on though nobody knows whether they hold: the reason reads as if they did."""
+    rules = (rule for step in explanation.steps for rule in step.rules if rule.verdict == "unknown, matched")
+    leaves = (leaf for rule in rules if rule.condition is not None for leaf in _leaves(rule.condition))
+    shown = dict.fromkeys(leaf.shown for leaf in leaves if is_taken_for_true(leaf))
+    return [tag("p", tag("code", text), f" is {COUNTS_AS_TRUE}", class_="soft") for text in shown]
+
+
+def is_taken_for_true(leaf: LeafLook) -> bool:
+    """Whether a rule matched on a condition that is unknown, since a fact is missing."""
+    return leaf.triggered and leaf.truth == "unknown"
 
 
 def intent_link(intent_id: str) -> Markup:
@@ -99,13 +116,30 @@ def _shown(value: Any) -> Child:
     return show_value(value)
 
 
-def _came(record: Mapping[str, Any], told: Sequence[Event]) -> Markup | None:
-    """What came of a decision at once, where that has another reason: an admitted quantity that was too small."""
-    made = (each for each in told if isinstance(each, Routed) and each.event in MADE)
-    routed = next((each for each in made if each.decision_id == record["decision_id"]), None)
-    if routed is None or routed.reason == record.get("reason"):
+def _unsent(remade: Remade, told: Sequence[Event]) -> Markup | None:
+    """That nothing was sent on a decision, and why: admission refused, or what it left was too small for the venue.
+
+    None where something was, and where that is what was decided. What came of the decisions of a moment is journaled
+    after them, under the id of one.
+    """
+    made = (each for each in told if isinstance(each, Routed) and each.event in MADE and each.seq > remade.event.seq)
+    routed = next(made, None)
+    if remade.event.policy not in (ADMISSION, ROUTING) or routed is None or routed.route != "none":
         return None
-    return tag("p", mark(routed.route), " ", without_route(routed.reason, routed.route), class_="said")
+    if remade.event.policy == ADMISSION and is_refused(routed):
+        return None
+    if is_refused(routed):
+        why = f"refused by {after_headline(routed.reason)}"
+    elif routed.side is None:
+        why = routed.reason
+    else:
+        why = f"too small for the venue, {routed.reason}"
+    link = None
+    if routed.decision_id != remade.record["decision_id"]:
+        label = f"open the decision to admit {routed.intent_id}"
+        link = soft("by ", decision_link(routed.decision_id, "the decision of admission", label=label))
+    said = tag("p", mark("refused", "nothing was sent"), f": {why} ", link, class_="said")
+    return section("What became of the order", said)
 
 
 def _became(decision_id: str, told: Sequence[Event]) -> Markup | None:
@@ -173,7 +207,7 @@ def paused_html(pauses: Sequence[Pause], at_ms: int, book: Book | None, symbol: 
     }
     return section(
         "Why makers waited",
-        [_pause(pause, at_ms, open_s.get(pause.scope)) for pause in pauses] or none,
+        [_pause(pause, at_ms, open_s.get(pause.scope), waits=_waits(pause, pauses)) for pause in pauses] or none,
         tag("p", _comes_from(), class_="soft"),
         note="the breakers as they stood then",
         id_=WHY_PAUSED,
@@ -185,10 +219,15 @@ def _comes_from() -> Child:
     return [tag("code", PAUSED), " is what the policy ", ruleset, " decided: its own rules say when makers may again."]
 
 
-def _pause(pause: Pause, at_ms: int, open_s: object) -> Markup:
+def _waits(pause: Pause, pauses: Sequence[Pause]) -> bool:
+    """Whether makers waited for it: for the trial of one that is half open, where no other made them."""
+    return not any(other.now.state != HALF_OPEN for other in pauses if other is not pause)
+
+
+def _pause(pause: Pause, at_ms: int, open_s: object, *, waits: bool) -> Markup:
     now, whose = pause.now, "the venue, for all symbols" if pause.scope == VENUE else pause.scope
-    out = ", its trial on the way" if now.state == HALF_OPEN else ""
-    since = f"since {_clock(now.ts_ms, at_ms)} UTC, {age((at_ms - now.ts_ms) / 1000)} before{out}"
+    trial = trial_of(now.state, waits=True) if waits else ""
+    since = f"since {_clock(now.ts_ms, at_ms)} UTC, {age((at_ms - now.ts_ms) / 1000)} before{trial and f', {trial}'}"
     moves = [tag("li", f"{_clock(each.ts_ms, at_ms)} ", *_moved(each)) for each in pause.moves]
     earlier = None
     if len(moves) > 1:
@@ -197,7 +236,7 @@ def _pause(pause: Pause, at_ms: int, open_s: object) -> Markup:
     return join(
         [
             tag("p", mark(now.state, now.state.replace("_", " ")), f" breaker of {whose}: {since}", class_="said"),
-            tag("p", "by ", *_by(now)),
+            tag("p", "by ", *by_rule(now)),
             tag("p", _until(pause, open_s)),
             earlier,
         ]
@@ -206,10 +245,10 @@ def _pause(pause: Pause, at_ms: int, open_s: object) -> Markup:
 
 def _moved(move: Move) -> Sequence[Child]:
     was = f"{move.was.replace('_', ' ')} → " if move.was else ""
-    return [f"{was}{move.state.replace('_', ' ')} by ", *_by(move)]
+    return [f"{was}{move.state.replace('_', ' ')} by ", *by_rule(move)]
 
 
-def _by(move: Move) -> Sequence[Child]:
+def by_rule(move: Move) -> Sequence[Child]:
     """The rule, with what it saw, and the event that says so."""
     if not move.rule:
         return [move.reason or "what happened before that day", " ", soft(f"journal: event {move.seq:,}")]
@@ -223,7 +262,7 @@ def _until(pause: Pause, open_s: object) -> Child:
     after = pause.next
     if after is not None:
         ended = after.state.replace("_", " ")
-        return [f"until {_clock(after.ts_ms, pause.now.ts_ms)} UTC, when it went {ended} by ", *_by(after)]
+        return [f"until {_clock(after.ts_ms, pause.now.ts_ms)} UTC, when it went {ended} by ", *by_rule(after)]
     if pause.now.state != HALF_OPEN and isinstance(open_s, float):
         earliest = _clock(pause.now.ts_ms + open_s * 1000, pause.now.ts_ms)
         return f"until {earliest} UTC at the earliest ({_OPEN_FOR} {show_value(open_s)} s); {_NOT_OVER}"

@@ -10,16 +10,18 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from typing import Final
 
 from markupsafe import Markup
 
 from engine.printing import counted
-from engine.routing.evidence.contract import SymbolExecution, SymbolHealth, Warned
+from engine.routing.evidence.contract import BreakerView, SymbolExecution, SymbolHealth, Warned
 from engine.routing.evidence.health import is_stale
+from engine.routing.evidence.words import trial_of
 from engine.routing.known import VENUE
 from engine.web.live import HealthNow, Point
-from engine.web.pages.head_html import PAUSED
+from engine.web.pages.head_html import PAUSED, by_rule
 from engine.web.pages.markup import (
     UNKNOWN,
     Child,
@@ -42,8 +44,9 @@ from engine.web.pages.markup import (
     without_route,
     yes_no,
 )
+from engine.web.pauses import Move
 
-SUMMARY, ROWS = "health-summary", "health-rows"
+SINCE, SUMMARY, ROWS = "health-since", "health-summary", "health-rows"
 
 _COLUMNS: Final = (
     "symbol",
@@ -74,6 +77,10 @@ _COLUMN_OF_FLAG: Final[Mapping[str, str]] = {
 _WORST_FIRST: Final = ("critical", "warn", None, "ok")
 _WORST_TIER_FIRST: Final = ("broken", "degraded", "ok", "good")
 
+_MOST_MOVED: Final = 5
+"""Breakers that moved since the snapshot and are named."""
+_WENT: Final[Mapping[str, str]] = {"open": "opened", "closed": "closed"}
+
 _MOST_CAUSES: Final = 2
 """Named beside the status of all symbols."""
 
@@ -81,11 +88,39 @@ _OF_THE_ACCOUNT: Final = ("drawdown", "risk_stale")
 """Warnings of the shipped health policy that are the same for every symbol."""
 
 
+def since_html(moved: Mapping[str, Move], now_s: float | None) -> Markup:
+    """What happened since the snapshot, which its figures do not know of: breakers that moved, the latest first.
+
+    `now_s` is the time of the last event.
+    """
+    told = [_moved(scope, move, now_s) for scope, move in islice(moved.items(), _MOST_MOVED)]
+    if len(moved) > _MOST_MOVED:
+        told.append(tag("li", f"and {counted(len(moved) - _MOST_MOVED, 'more breaker')}"))
+    shown = None
+    if told:
+        sign = tag("i", "▲ ", aria_hidden="true")
+        head = "since this snapshot, so that its figures do not say so yet:"
+        shown = tag("div", tag("p", sign, tag("b", head)), tag("ul", told), class_="notice")
+    return tag("div", shown, id_=SINCE)
+
+
+def _moved(scope: str, move: Move, now_s: float | None) -> Markup:
+    ago = "" if now_s is None else f" {age(max(0.0, now_s - move.ts_ms / 1000))} ago"
+    went = _WENT.get(move.state, f"went {move.state.replace('_', ' ')}")
+    waits = "; makers wait" if move.pauses else ""
+    return tag("li", f"the breaker of {_whose(scope)} {went}{ago}, by ", *by_rule(move), waits)
+
+
+def _whose(scope: str) -> str:
+    return "the venue" if scope == VENUE else scope
+
+
 def summary_html(health: HealthNow) -> Markup:
     """The summary row: all symbols together."""
     summary, risk = health.router_health.summary, health.risk
     may_rest, gated = _may_rest(health)
-    kept = [f"{summary.makers_paused} paused", *([f"{gated} gated"] if gated else [])]
+    kept = [f"maker first in {summary.maker_first}", f"{summary.makers_paused} paused"]
+    kept += [f"{gated} gated"] if gated else []
     counts, tiers = _counts(summary.statuses, _WORST_FIRST), _counts(summary.qualities, _WORST_TIER_FIRST)
     tiles: list[tuple[str, Child, str]] = [
         ("status", mark(summary.status), _and(_worst_causes(health), counts or f"{summary.symbols} symbols")),
@@ -93,7 +128,7 @@ def summary_html(health: HealthNow) -> Markup:
         ("fallback", percent(summary.fallback_rate), "of all attempts"),
         ("slippage p95", number(summary.slippage_p95, "bps"), "of the worst symbol"),
         ("ack latency", number(summary.ack_latency_ms, "ms", 0), "median, slowest symbol"),
-        ("maker first", f"{may_rest} of {summary.symbols}", ", ".join(["may rest", *kept])),
+        ("makers may rest", f"{may_rest} of {summary.symbols}", ", ".join(kept)),
         ("quality", tiers or UNKNOWN, "symbols by tier"),
         (
             "not fresh",
@@ -152,7 +187,7 @@ def _counts(held: Mapping[str, int], first: Sequence[str | None]) -> str:
     """How many there are of each, the worst first; words that the shipped policies do not use come last."""
     order = {word: place for place, word in enumerate(first)}
     ordered = sorted(held.items(), key=lambda each: order.get(each[0], len(order)))
-    return ", ".join(f"{count} {word}" for word, count in ordered if count)
+    return ", ".join(f"{count:,} {word}" for word, count in ordered if count)
 
 
 def _warned_of_the_account(health: HealthNow) -> list[Warned]:
@@ -284,7 +319,10 @@ def _brief(line: SymbolHealth, kind: str) -> Markup:
         mark(line.status),
         tag("span", flags, class_=f"mark {'warn' if kind == 'warned' else kind}") if flags else None,
         soft(f"({figures})") if is_stale(line, "telemetry") else figures,
-        *[mark(_state(each.state, line), f"breaker {each.state.replace('_', ' ')}") for each in open_[:1]],
+        *[
+            mark(_state(each.state, line), f"breaker {each.state.replace('_', ' ')}{_trial(each)}")
+            for each in open_[:1]
+        ],
     ]
     shown = join([tag("span", each) for each in said if each is not None], " ")
     return tag("details", tag("summary", shown), id_=f"more-{line.symbol}", class_="more")
@@ -323,8 +361,8 @@ def _waiting(warned: Warned, line: SymbolHealth) -> Markup | None:
     if not re.search(rf"\b{PAUSED}\b", warned.reason):
         return None
     told = [
-        f"the breaker of {'the venue' if each.scope == VENUE else each.scope} has been "
-        f"{each.state.replace('_', ' ')} for {age(each.in_state_s)}, by {each.rule or UNKNOWN}"
+        f"the breaker of {_whose(each.scope)} has been "
+        f"{each.state.replace('_', ' ')} for {age(each.in_state_s)}{_trial(each)}, by {each.rule or UNKNOWN}"
         for each in line.breakers
         if each.pauses is True
     ]
@@ -347,11 +385,16 @@ def _breakers(line: SymbolHealth) -> Child:
     return [
         [
             mark(_state(each.state, line), each.state.replace("_", " ")),
-            tag("small", f"{each.scope}, {age(each.in_state_s)}"),
+            tag("small", f"{each.scope}, {age(each.in_state_s)}{_trial(each)}"),
         ]
         for each in line.breakers
         if each.state != "closed" or each.scope == line.symbol
     ] or mark("closed")
+
+
+def _trial(breaker: BreakerView) -> str:
+    trial = trial_of(breaker.state, waits=breaker.pauses)
+    return trial and f", {trial}"
 
 
 def _state(state: str, line: SymbolHealth) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from nicegui import ui
 
 from engine.web.pages.frame import every, framed
-from engine.web.pages.health_html import ROWS, SUMMARY, rows_html, summary_html, table_html
+from engine.web.pages.health_html import ROWS, SINCE, SUMMARY, rows_html, since_html, summary_html, table_html
 from engine.web.pages.live_html import LiveHtml
 from engine.web.pages.markup import empty, join, tag
 from engine.web.pages.site import Site
@@ -32,7 +32,11 @@ def _first(site: Site, symbol: str) -> Markup | None:
     if health is None:
         return None
     rows = rows_html(health, site.live.trend, symbol, most=_FIRST_ROWS)
-    return join([tag("div", class_="find"), summary_html(health), table_html(rows)])
+    return join([tag("div", class_="find"), _since(site), summary_html(health), table_html(rows)])
+
+
+def _since(site: Site) -> Markup:
+    return since_html(site.live.since_health(), site.live.last_ts)
 
 
 class _Health:
@@ -59,9 +63,10 @@ class _Health:
         health = self._site.live.health
         if health is None:
             waiting = empty("No snapshot was seen yet: a session writes one a minute, in the time of its market.")
-            return {SUMMARY: tag("div", waiting, id_=SUMMARY), ROWS: tag("div", id_=ROWS)}, {}
+            none = since_html({}, None)
+            return {SINCE: none, SUMMARY: tag("div", waiting, id_=SUMMARY), ROWS: tag("div", id_=ROWS)}, {}
         rows = rows_html(health, self._site.live.trend, self._wanted)
-        summary = {SUMMARY: summary_html(health)}
+        summary = {SINCE: _since(self._site), SUMMARY: summary_html(health)}
         names = list(rows)
         if names == self._names:
             return {**summary, **rows}, {}
@@ -76,3 +81,5 @@ class _Health:
         if self._seq() != self._seen:
             self._seen = self._seq()
             self._html.show(*self._parts())
+        else:
+            self._html.show({SINCE: _since(self._site)})

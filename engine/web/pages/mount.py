@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 
 from fastapi.middleware.gzip import GZipMiddleware
 from nicegui import Client, app, ui
+from starlette.routing import Match, Mount
 
+from engine.web.guard import Scope
 from engine.web.limits import Room
 from engine.web.live import RouteFilter
 from engine.web.pages.crowd import Crowd
@@ -67,7 +69,7 @@ def mount(web: Web, home: Path, logs: Path) -> None:
     )
     _register(site)
     _say_what_is_not_there(site)
-    web.guard.app = Crowd(web.guard.app, web.settings.limits.pages, lambda: len(Client.instances))
+    web.guard.app = Crowd(web.guard.app, web.settings.limits.pages, lambda: len(Client.instances), _is_a_page)
     ui.run_with(
         web.app,
         title="Sluice",
@@ -79,6 +81,10 @@ def mount(web: Web, home: Path, logs: Path) -> None:
         # On this machine it takes longer to pack the scripts than to hand them over.
         gzip_middleware_factory=None if access.is_loopback else GZipMiddleware,
     )
+
+
+def _is_a_page(scope: Scope) -> bool:
+    return any(route.matches(scope)[0] is Match.FULL for route in app.routes if not isinstance(route, Mount))
 
 
 def _say_what_is_not_there(site: Site) -> None:

@@ -128,7 +128,7 @@ def _of_status(book: Book, status: Status | None) -> list[tuple[str, Child]]:
     if (status.profile, status.version) == (book.profile, book.version):
         pairs = [("from", status.origin), ("put in force by", status.who or UNKNOWN)]
         if status.last_good:
-            pairs.append(("note", mark("warn", "the last good rulebook stands in for files that were refused")))
+            pairs.append(("note", mark("warn", "the last good rulebook stands in for what was refused")))
     else:
         whose = f"{status.profile} {status.version}"
         pairs = [("status", soft(f"the last one that a session wrote is of {whose}, which is not in force here"))]
@@ -516,7 +516,9 @@ def history_html(spans: Sequence[Ran]) -> Markup:
             cell("from", f"{clock(ran.entry.at_ms, dated=True)}"),
             cell(
                 "until",
-                clock(ran.until_ms, dated=True) if ran.until_ms is not None else soft("now, as far as is known"),
+                clock(ran.until_ms, dated=True)
+                if ran.until_ms is not None
+                else soft("it was killed" if ran.was_killed else "now, as far as is known"),
             ),
             cell("version", tag("code", ran.entry.version)),
             cell("how", ran.entry.how),

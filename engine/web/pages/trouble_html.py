@@ -37,7 +37,7 @@ def troubles(status: Status | None) -> list[str]:
         told.append(f"the last change was refused: {_shown(_first(status.attempt))}")
     if status.ended_ms is None:
         if status.last_good:
-            told.append("the last good rulebook stands in for files that were refused")
+            told.append("the last good rulebook stands in for what was refused")
         told += [f"{what}: {_shown(why)}" for what, why in _noticed(status) if why]
     return told
 

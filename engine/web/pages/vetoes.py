@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from engine.journal.events import Routed
 from engine.routing.evidence.costs import CostTotals, Shortfall
+from engine.routing.evidence.left import is_refused
 from engine.web.routed import RoutedIntent
 
 BUCKETS = 30
@@ -124,11 +125,6 @@ def _count(found: Tally, routed: Routed, cost: Shortfall | None) -> None:
             count.cost.add(cost)
             if is_alone:
                 count.alone_cost.add(cost)
-
-
-def is_refused(routed: Routed) -> bool:
-    """Whether rules of admission left an intent; one that was left without a veto was too small for the venue."""
-    return routed.route == "none" and bool(routed.vetoes)
 
 
 def share(part: int, whole: int) -> float | None:

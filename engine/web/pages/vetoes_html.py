@@ -186,7 +186,8 @@ def why_html(answer: Why) -> Markup:
     """The long answer for one symbol, from its journal."""
     if not answer.intents:
         return empty(f"No intent of {answer.symbol} was decided on.")
-    routes = f"{answer.maker:,} maker, {answer.taker:,} taker, {answer.refused:,} refused"
+    left = f"{answer.refused:,} refused, {answer.too_small:,} too small"
+    routes = f"{answer.maker:,} maker, {answer.taker:,} taker, {left}"
     assert answer.first_ms is not None
     since = clock(answer.first_ms, dated=True)
     head = f"{counted(answer.intents, 'intent')} since {since} UTC: {routes}, {counted(answer.probes, 'probe')}"

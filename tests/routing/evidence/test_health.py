@@ -295,7 +295,8 @@ def test_outcomes_and_probes_are_counted_since_the_journal_begins() -> None:
     journal.add(started(ts_ms=NOW_MS - 9_000))
     for number in range(3):
         route(journal, f"a-{number}")
-    route(journal, "refused", qty=-1.0)
+    refused = route(journal, "refused", qty=-1.0)
+    journal.add(msgspec.structs.replace(refused, seq=0, intent_id="small", vetoes=[], reason="less than one step"))
     ended(journal, "a-0", post_only_rejects=2)
     ended_taker(journal, "a-1", 100.02, result="partly_filled")
     ended_taker(journal, "a-2", 100.02, result="unfilled", filled=Decimal(0), cost_usd=0.0)
@@ -303,7 +304,8 @@ def test_outcomes_and_probes_are_counted_since_the_journal_begins() -> None:
     journal.add(ProbeGranted(ts_ms=NOW_MS, intent_id="a-0", symbol=BTC))
     counts = one(sound(), journal)[1].router.counts
     assert counts.since_ts == NOW_MS / 1000 - 9
-    assert (counts.routed_maker, counts.refused, counts.probes, counts.post_only_rejects) == (3, 1, 1, 2)
+    assert (counts.routed_maker, counts.refused, counts.too_small) == (3, 1, 1)
+    assert (counts.probes, counts.post_only_rejects) == (1, 2)
     assert (counts.filled, counts.partly_filled, counts.unfilled) == (1, 1, 1)
 
 
@@ -347,6 +349,25 @@ def test_the_breaker_of_the_venue_guards_every_symbol() -> None:
         7.0,
         True,
     )
+
+
+@pytest.mark.parametrize(
+    ("is_paused", "other", "waits"), [(True, "closed", True), (False, "closed", False), (True, "open", False)]
+)
+def test_makers_wait_for_the_trial_of_a_half_open_breaker_where_nothing_else_makes_them(
+    is_paused: bool, other: str, waits: bool
+) -> None:
+    """Its move says that a trial may go; once it is on the way, nothing moves."""
+    journal = Written()
+    for scope, state in ((BTC, "half_open"), ("venue", other)):
+        journal.add(
+            BreakerMoved(
+                ts_ms=NOW_MS - 7_000, scope=scope, was="", state=state, rule="r.r", reason="r", pauses=state == "open"
+            )
+        )
+    line, execution = one(sound(windows={"maker_paused": is_paused}), journal)
+    assert line.breakers == execution.router.breakers
+    assert [held.pauses for held in line.breakers] == [waits, other == "open"]
 
 
 def test_the_tuning_in_force_survives_a_checkpoint() -> None:

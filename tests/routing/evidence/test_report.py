@@ -37,7 +37,7 @@ def bps(groups: dict[str, Group]) -> dict[str, float | None]:
 def test_counts_of_what_came() -> None:
     assert SMALL.received == 5
     assert SMALL.refused == {"malformed": 1}
-    assert SMALL.not_admitted == 1
+    assert SMALL.left == {"too_small": 1}
     assert SMALL.routed == {"maker": 2, "taker": 2}
     assert SMALL.open == 0
     assert (SMALL.first_ms, SMALL.last_ms) == (at(0), at(200))
@@ -259,6 +259,8 @@ def test_json_holds_every_number() -> None:
         "received": 5,
         "refused": {"malformed": 1},
         "not_admitted": 1,
+        "refused_by_admission": 0,
+        "too_small": 1,
         "routed": {"maker": 2, "taker": 2},
         "open": 0,
     }

@@ -51,7 +51,7 @@ def test_every_line_fits(width: int, events: list[Event]) -> None:
 def test_a_narrow_page_says_what_matters() -> None:
     page = printed(Report.of(small()), 80)
     assert "saved 0.25 ± 1.44 bps against always taker" in page
-    intents = "5 received, 1 refused (malformed 1), 1 not admitted, 2 routed maker, 2 routed taker"
+    intents = "5 received, 1 not taken (malformed 1), 0 refused, 1 too small, 2 routed maker, 2 routed taker"
     assert intents in " ".join(page.split())
     rows = [line.split() for line in page.splitlines()]
     assert ["router", "100%", "25.0%", "0.00", "+2.50", "0.00", "0.00", "+2.50", "+0.25"] in rows

@@ -91,8 +91,20 @@ def test_a_refusal_is_counted_by_its_own_rules() -> None:
     route(journal, "a-1", qty=-1.0)
     route(journal, "a-2", groups=sound(risk=None))
     answer = answered(journal)
-    assert (answer.refused, answer.taker, answer.vetoes) == (2, 0, {})
+    assert (answer.refused, answer.too_small, answer.taker, answer.vetoes) == (2, 0, 0, {})
     assert answer.refusals == {"sanity.qty_invalid": 1, "entry_gates.risk_missing": 1} | dict(answer.refusals)
+
+
+def test_what_the_venue_would_not_take_is_no_refusal() -> None:
+    journal = Written()
+    made = route(journal, "a-1")
+    journal.events.pop()
+    journal.add(
+        msgspec.structs.replace(made, seq=0, route="none", vetoes=[], reason="admitted 0.1, less than one step")
+    )
+    answer = answered(journal)
+    assert (answer.intents, answer.refused, answer.too_small, answer.routed) == (1, 0, 1, 0)
+    assert answer.refusals == {}
 
 
 def test_the_cost_of_a_veto_is_that_of_the_taker_orders_it_had_a_part_in() -> None:

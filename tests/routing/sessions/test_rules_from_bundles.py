@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -21,7 +22,7 @@ from engine.reload.last_good import ColdStartError, LastGood
 from engine.reload.pipeline import ProofAnswer
 from engine.reload.read import read_home
 from engine.reload.remote import Arrived, Failed, Remote
-from engine.reload.requests import Request, new_id
+from engine.reload.requests import Answer, Request, new_id
 from engine.reload.status import read_status
 from engine.routing.evidence import rulebooks
 from engine.routing.sessions.reloading.options import ReloadOptions, fetch_first
@@ -154,6 +155,9 @@ def test_an_older_bundle_comes_in_no_more_however_well_it_is_signed(fleet: Fleet
     fleet.bundle.write_bytes(old)
     assert isinstance(fleet.poll(running), Failed)
     assert running.desk.book.version == second
+    address = fleet.bundle.absolute().as_uri()
+    (told,) = fleet.refusals(running)
+    assert f"the bundle of `{address}` is refused: its sequence 5 is below 6, which ran here before" in told
     highest = LastGood(fleet.logs).highest("testnet")
     assert highest is not None
     assert highest.sequence == 6
@@ -406,3 +410,105 @@ def test_a_start_that_an_address_keeps_from_running_does_not_say_that_what_runs_
     with pytest.raises(ColdStartError, match="gives nothing") as refused:
         fleet.start()
     assert refused.value.help == "nothing runs: start it again once the address gives a bundle"
+
+
+def ask(running: Running, action: Any, **given: Any) -> Answer:
+    assert running.reloading is not None
+    return asyncio.run(running.reloading.commands.answer(Request(id=new_id(), action=action, who="Ada", **given)))
+
+
+def end(fleet: Fleet) -> None:
+    for running in fleet.opened:
+        running.journal.close()
+    fleet.opened.clear()
+    shutil.rmtree(fleet.logs / JOURNAL)
+
+
+def test_a_rollback_goes_only_to_what_a_signed_bundle_vouches_for(fleet: Fleet) -> None:
+    first = fleet.publish(1)
+    fleet.start()
+    end(fleet)
+    unsigned = fleet.publish(2, broken_bps=47, key=None)
+    fleet.start(())
+    end(fleet)
+    third = fleet.publish(3, broken_bps=45)
+    running = fleet.start()
+    answer = ask(running, "rollback", version=unsigned)
+    assert not answer.done
+    assert "came in no signed bundle that is kept here" in answer.line, "as a start says it"
+    assert answer.help
+    assert running.desk.book.version == third
+    answer = ask(running, "rollback")
+    assert answer.done, answer
+    assert running.desk.book.version == first
+    assert f"{unsigned} was passed over, since no signed bundle vouches for it" in answer.line
+
+
+def test_where_no_signed_bundle_came_before_there_is_nothing_to_roll_back_to(fleet: Fleet) -> None:
+    unsigned = fleet.publish(1, key=None)
+    fleet.start(())
+    end(fleet)
+    second = fleet.publish(2, broken_bps=45)
+    running = fleet.start()
+    answer = ask(running, "rollback")
+    assert not answer.done
+    assert unsigned in answer.line
+    assert running.desk.book.version == second
+    end(fleet)
+    assert ask(fleet.start(()), "rollback").done, "nobody asks for a signature"
+
+
+@pytest.mark.parametrize("symbols", [[], ["BTCUSDT"]])
+def test_a_candidate_that_came_in_no_signed_bundle_is_tried_and_never_decides(
+    fleet: Fleet, symbols: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = fleet.publish(1)
+    running = fleet.start()
+    fleet.publish(2, broken_bps=45)  # which nobody polls: the home says so alone
+    candidate = f"{fleet.home}:testnet"
+    assert ask(running, "shadow", candidate=candidate).done
+    monkeypatch.setattr(running.desk, "against_candidate", lambda _: None)
+    answer = ask(running, "promote", symbols=symbols)
+    assert not answer.done
+    assert "came in no signed bundle" in answer.line
+    assert "`sluice bundle build --key`" in answer.help
+    assert running.desk.book.version == first
+    assert not running.desk.router.deciders.partial
+
+
+def test_where_the_last_good_one_is_not_vouched_for_the_newest_that_is_stands_in(
+    fleet: Fleet, caplog: pytest.LogCaptureFixture
+) -> None:
+    fleet.publish(1)
+    fleet.start()
+    end(fleet)
+    second = fleet.publish(2, broken_bps=46)
+    fleet.start()
+    end(fleet)
+    unsigned = fleet.publish(3, broken_bps=47, key=None)
+    assert fleet.start(()).desk.book.version == unsigned
+    running = start_without_the_address(fleet, KEY)
+    assert running.desk.book.version == second
+    status = read_status(fleet.logs)
+    assert (status.last_good, status.sequence) == (True, 2)
+    assert f"the last good one ({unsigned}) came in no signed bundle" in status.passed_over
+    assert f"{second}, which was good before it, runs instead" in caplog.text
+    fleet.publish(2, broken_bps=46)
+    assert isinstance(fleet.poll(running), Failed), "the highest that ever ran stays remembered"
+    highest = LastGood(fleet.logs).highest("testnet")
+    assert highest is not None
+    assert highest.sequence == 3
+    fourth = fleet.publish(4, broken_bps=45)
+    fleet.poll(running)
+    assert running.desk.book.version == fourth
+    assert read_status(fleet.logs).passed_over == ""
+
+
+def test_what_was_rolled_back_does_not_stand_in(fleet: Fleet) -> None:
+    unsigned = fleet.publish(1, key=None)
+    running = fleet.start(())
+    fleet.publish(2, broken_bps=46)
+    fleet.poll(running)
+    assert ask(running, "rollback").done
+    with pytest.raises(ColdStartError, match=rf"the last good one \({unsigned}\) came in no signed bundle"):
+        start_without_the_address(fleet, KEY)

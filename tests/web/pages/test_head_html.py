@@ -14,6 +14,7 @@ from engine.home import shipped_home
 from engine.journal.events import Event, Routed, Worked
 from engine.routing.evidence.rulebooks import Rulebooks
 from engine.web.kept import Remade
+from engine.web.pages.decisions_html import steps_html
 from engine.web.pages.head_html import head_html, paused_html, paused_vetoes
 from engine.web.pauses import Pauses
 from tests.routing.written import BTC, NOW_MS, Written, ended, handed, intent_facts, route, shipped, sound
@@ -88,6 +89,55 @@ def test_an_order_that_is_what_was_decided_has_no_other_headline(remade: Remade)
     assert 'href="/decisions?intent=entry-1"' in head_html(remade)
 
 
+def left(remade: Remade, reason: str, vetoes: list[str], **more: object) -> Routed:
+    """What a journal says next of the intent, under the id of the decision to admit it."""
+    seq = remade.event.seq + 1
+    made = route(Written(), "entry-1")
+    changed = msgspec.structs.replace(made, seq=seq, route="none", reason=reason, vetoes=vetoes, decision_id="d" * 24)
+    return msgspec.structs.replace(changed, **more)
+
+
+def test_a_routing_decision_that_admission_refused_begins_with_that(remade: Remade) -> None:
+    refused = left(
+        remade, "not admit: entry_gates.nav_missing (nav_usd (absent) is missing)", ["entry_gates.nav_missing"]
+    )
+    head = head_html(remade, [refused])
+    said = head.index("nothing was sent</span>: refused by entry_gates.nav_missing (nav_usd (absent) is missing)")
+    assert head.index("What became of the order") < said < head.index("What was decided at first")
+    assert f'href="/decisions/{"d" * 24}"' in head[said:]
+
+
+def test_a_decision_on_what_the_venue_would_not_take_begins_with_that(remade: Remade) -> None:
+    small = "admitted 0.1, less than one step of 1"
+    for event in (left(remade, small, []), left(remade, small, [], decision_id=remade.record["decision_id"])):
+        head = head_html(remade, [event])
+        said = head.index(f"nothing was sent</span>: too small for the venue, {small}")
+        assert head.index("What became of the order") < said < head.index("What was decided at first")
+        assert ("the decision of admission" in head) is (event.decision_id == "d" * 24)
+    sideless = left(remade, "it names no side", [], side=None)
+    assert "nothing was sent</span>: it names no side" in head_html(remade, [sideless])
+
+
+def test_what_an_earlier_decision_on_the_intent_came_to_is_not_told_of_this_one(remade: Remade) -> None:
+    before = left(remade, "admitted 0.1, less than one step", [], seq=remade.event.seq - 1)
+    after = left(remade, "maker: no veto", [], route="maker", event="decided_again")
+    assert "nothing was sent" not in head_html(remade, [before, after])
+
+
+def test_a_condition_on_a_missing_fact_that_a_rule_matched_on_is_said_to_count_as_true(remade: Remade) -> None:
+    assert "counts as true" not in head_html(remade)
+    book = shipped("prod")
+    intent = {name: held for name, held in intent_facts().items() if name != "reduce_only"}
+    facts = {"now": NOW_MS / 1000, "symbol": BTC, "intent_id": "i", "intent": intent, **sound()}
+    explained = explain(book, "routing", handed(book, "routing", facts))
+    head = head_html(replace(remade, explanation=explained))
+    assert head.count("<code>reduce_only (absent)</code> is unknown: counts as true here") == 1
+    steps = steps_html(explained)
+    gate = steps[steps.index("<b>hard_gates.reduce_only</b>") :]
+    assert 'reduce_only (absent)<span class="soft"> unknown: counts as true here' in gate
+    assert steps.count("counts as true here") == gate.count("counts as true here") < steps.count(">unknown<")
+
+
 # --- why makers waited -----------------------------------------------------------------------------------------------
 
 
@@ -143,6 +193,13 @@ def test_one_that_is_still_open_says_when_it_may_be_over_by_the_rulebook_that_de
     assert "breaker of the venue, for all symbols: since 11:40:08.000 UTC" in shown
     assert f"at the earliest (breaker.open_s {open_s:g} s)" in shown
     assert "at the earliest" not in paused_html([venue], NOW_MS + 13_000, None, BTC)
+
+
+def test_one_that_is_half_open_made_makers_wait_for_its_trial_where_no_other_made_them() -> None:
+    own, venue = seen().before(BTC, 11)
+    assert own.now.state == "half_open"
+    assert "before, its trial on the way" in paused_html([own], NOW_MS + 11_000, None, BTC)
+    assert "its trial on the way" not in paused_html([own, venue], NOW_MS + 11_000, None, BTC)
 
 
 def test_how_it_came_to_it_goes_back_to_when_it_was_closed() -> None:

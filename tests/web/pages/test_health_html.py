@@ -9,8 +9,10 @@ import pytest
 
 from engine.routing.evidence.contract import Observed, SymbolHealth, Warned
 from engine.web.live import HealthNow, Point, health_of
-from engine.web.pages.health_html import row_html, rows_html, summary_html
-from tests.routing.written import BTC, DOGE
+from engine.web.pages.health_html import row_html, rows_html, since_html, summary_html
+from engine.web.pauses import Pauses
+from tests.routing.written import BTC, DOGE, NOW_MS
+from tests.web.test_pauses import moved
 from tests.web.world import a_session
 
 EVENTS = a_session()
@@ -31,6 +33,26 @@ def test_every_symbol_has_a_row_and_the_worst_comes_first(health: HealthNow) -> 
     assert line(health, DOGE).status == "critical"
     assert list(rows_html(health, lambda _: (), "btc")) == [f"h-{BTC}"]
     assert len(rows_html(health, lambda _: (), most=1)) == 1
+
+
+def test_breakers_that_moved_since_the_snapshot_stand_above_its_figures(health: HealthNow) -> None:
+    pauses = Pauses()
+    at = health.seq
+    pauses.see(moved(at + 1, "closed", "open", scope="venue"))
+    pauses.see(moved(at + 2, "open", "half_open", rule="breaker.time_is_over"))
+    shown = since_html(pauses.after(at), (NOW_MS + 1000 * (at + 13)) / 1000)
+    assert "▲ </i><b>since this snapshot" in shown
+    venue = shown.index("the breaker of the venue opened 12 s ago, by ")
+    assert shown.index("the breaker of BTCUSDT went half open 11 s ago, by ") < venue
+    assert "(fallbacks_in_a_row 3 &gt;= open_at_fallbacks 3)" in shown[venue:]
+    assert shown.count("; makers wait") == 1
+    assert "; makers wait" in shown[venue:]
+    many = {f"S{place}": pauses.after(at)["venue"] for place in range(7)}
+    assert "and 2 more breakers" in since_html(many, 1.0)
+
+
+def test_nothing_is_said_where_nothing_moved_since(health: HealthNow) -> None:
+    assert since_html({}, health.updated_ts) == '<div id="health-since"></div>'
 
 
 def test_a_warning_marks_its_column_and_names_its_rule_and_place(health: HealthNow) -> None:
@@ -72,6 +94,22 @@ def test_what_is_warned_of_has_the_colour_of_the_policys_word(health: HealthNow)
     assert "makers wait: the breaker of BTCUSDT has been open for " in shown("warn", "status")
 
 
+def test_a_half_open_breaker_says_the_same_of_its_trial_in_every_cell(health: HealthNow) -> None:
+    warned = Warned(flag="breaker_open", rule="health_warnings.breaker_open", at="r.yaml:1", reason="maker_paused")
+    (breaker, *_) = line(health, BTC).breakers
+
+    def shown(*, pauses: bool) -> str:
+        tried = msgspec.structs.replace(breaker, state="half_open", in_state_s=12.0, pauses=pauses, rule="r.over")
+        held = msgspec.structs.replace(line(health, BTC), warnings=[warned] if pauses else [], breakers=[tried])
+        return row_html(held, None, ())
+
+    waiting = shown(pauses=True)
+    assert "makers wait: the breaker of BTCUSDT has been half open for 12 s, its trial on the way, by r.over" in waiting
+    assert "<small>BTCUSDT, 12 s, its trial on the way</small>" in waiting
+    assert "breaker half open, a trial may go" in shown(pauses=False)
+    assert "<small>BTCUSDT, 12 s, a trial may go</small>" in shown(pauses=False)
+
+
 def test_on_a_narrow_screen_a_row_is_a_few_words(health: HealthNow) -> None:
     row = row_html(line(health, DOGE), None, ())
     (brief,) = re.findall(r'<details id="more-DOGEUSDT" class="more">(.*?)</details>', row)
@@ -94,8 +132,9 @@ def test_only_symbols_that_nothing_keeps_from_resting_are_said_to(health: Health
     unknown = msgspec.structs.replace(held, maker_paused=None)
     taker = msgspec.structs.replace(held, maker_first=False)
     shown = summary_html(with_symbols(health, [gated, paused, unknown, taker]))
-    assert "<b>0 of 2</b><small>may rest, 1 paused, 1 gated</small>" in shown  # the sums are those of the snapshot
-    assert "<b>1 of 2</b><small>may rest, 1 paused</small>" in summary_html(with_symbols(health, [held, paused]))
+    first = f"maker first in {health.router_health.summary.maker_first}"  # the sums are those of the snapshot
+    assert f"<dt>makers may rest</dt><dd><b>0 of 2</b><small>{first}, 1 paused, 1 gated</small>" in shown
+    assert f"<b>1 of 2</b><small>{first}, 1 paused</small>" in summary_html(with_symbols(health, [held, paused]))
 
 
 def test_figures_that_rules_no_longer_see_stand_in_parentheses(health: HealthNow) -> None:

@@ -34,7 +34,7 @@ def test_a_refused_change_is_told_with_its_first_finding_and_the_way_to_the_rule
     [
         ({"watching": "no inotify"}, "changes are noticed late or not at all: no inotify"),
         ({"unwritten": "disk full"}, "not all is on disk: disk full"),
-        ({"last_good": True}, "the last good rulebook stands in for files that were refused"),
+        ({"last_good": True}, "the last good rulebook stands in for what was refused"),
         ({"unavailable": Unavailable(what="the home is gone", help="", since_ms=0)}, "to be had: the home is gone"),
     ],
 )

@@ -62,7 +62,7 @@ def test_counts_and_costs_are_those_of_the_report(tmp_path: Path) -> None:
     figures = report.figures()
     assert found.decisions == 400
     assert {"maker": found.maker, "taker": found.taker} == dict(report.routed)
-    assert found.refused + found.too_small == report.not_admitted
+    assert {"refused": found.refused, "too_small": found.too_small} == dict(report.left)
     assert min(found.maker, found.taker, found.refused, found.too_small) >= 10
     by_route = figures.groups["route"]
     assert costs(found.maker_cost) == costs(by_route["maker"].cost)
@@ -76,7 +76,9 @@ def test_counts_and_costs_are_those_of_the_report(tmp_path: Path) -> None:
 @pytest.mark.parametrize("symbol", [BTC, DOGE])
 def test_counts_shares_and_costs_are_those_of_why(symbol: str, tmp_path: Path) -> None:
     found, answer = busy_tally(tmp_path, symbol), why(busy(), symbol)
-    assert (found.maker, found.taker, found.refused + found.too_small) == (answer.maker, answer.taker, answer.refused)
+    assert (found.maker, found.taker, found.refused) == (answer.maker, answer.taker, answer.refused)
+    assert found.too_small == answer.too_small
+    assert f"{answer.refused} refused, {answer.too_small} too small" in why_html(answer)
     assert found.routed == answer.routed
     assert (costs(found.maker_cost), costs(found.taker_cost)) == (costs(answer.maker_cost), costs(answer.taker_cost))
     assert set(found.rules) == set(answer.vetoes)
@@ -84,9 +86,7 @@ def test_counts_shares_and_costs_are_those_of_why(symbol: str, tmp_path: Path) -
         look = answer.vetoes[rule]
         assert (count.vetoed, count.alone, count.last_decision_id) == (look.vetoed, look.alone, look.last_decision_id)
         assert (costs(count.cost), costs(count.alone_cost)) == (costs(look.cost), costs(look.alone_cost))
-    assert {**{rule: count.vetoed for rule, count in found.refusing.items()}, "too small": found.too_small} == dict(
-        answer.refusals
-    )
+    assert {rule: count.vetoed for rule, count in found.refusing.items()} == dict(answer.refusals)
 
 
 def test_shares_are_of_what_was_routed(tmp_path: Path) -> None:

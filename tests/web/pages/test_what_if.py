@@ -65,9 +65,9 @@ def test_now_is_what_was_journaled_and_what_was_never_routed_is_left_out(tmp_pat
     found = what_if(BOOK, tried(BOOK, shipped_home(), NAME, 0.99, None), "routing", past)
     report = Report.of(events)
     assert dict(found.counts["route"][0]) == dict(report.routed)
-    assert found.left_out == {NOT_ROUTED: report.not_admitted}
-    assert found.decisions + report.not_admitted == 120
-    assert f"left out: {report.not_admitted} of intents that were refused or too small" in what_if_html(found, "title")
+    assert found.left_out == {NOT_ROUTED: report.left.total()}
+    assert found.decisions + report.left.total() == 120
+    assert f"left out: {report.left.total()} of intents that were refused or too small" in what_if_html(found, "title")
     assert len(past_decisions(tmp_path, "admission", 1_000).decisions) == 120
 
 

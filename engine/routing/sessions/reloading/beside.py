@@ -49,9 +49,10 @@ class Reloading:
         self.remote = None if options.fetched is None else options.fetched.remote
         """Where bundles come from; None where a home is watched."""
         self._watching = Watching()
-        self.in_force = InForce(desk, home, self.remote, self._watching, started, now_ms, gate=options.gate)
-        accepted = started.accepted if started is not None else None
-        self.changes = Changes(self.in_force, options, home, pipeline, self._watching, seen, accepted)
+        self.in_force = InForce(
+            desk, home, self.remote, self._watching, started, now_ms, gate=options.gate, keys=options.asked_keys
+        )
+        self.changes = Changes(self.in_force, options, home, pipeline, self._watching, seen, started)
         candidates = Candidates(self.in_force, self.changes, home)
         logs, look_s = desk.around.logs, options.look_s
         self.commands = Commands(self.in_force, self.changes, candidates, store, self._watching, logs, look_s)

@@ -82,6 +82,7 @@ class Candidates:
         """Have the candidate decide for the symbols that are named, or for all, if the rules are for it."""
         in_force, desk = self._in_force, self._in_force.desk
         book = self._may_be_promoted()
+        await self._refuse_unsigned(book)
         told = await in_force.change_to(book)
         if self._candidate is not book or not desk.tried.is_tried:
             raise ReloadError("the candidate was taken back meanwhile", "`sluice status` says why")
@@ -94,6 +95,9 @@ class Candidates:
             raise ReloadError(f"the rules are against it: {against}", "`sluice status` shows how it differs")
         if request.symbols:
             symbols = self._symbols(book, request.symbols)
+            moved = desk.tried.moved
+            if moved is not None and moved.state == "partial" and set(moved.symbols) == set(symbols):
+                return f"{book.profile} {book.version} decides for {', '.join(moved.symbols)} already"
             in_force.asked_by = request.who
             desk.roll_out(book, _moved("partial", book, symbols))
             return f"{book.profile} {book.version} decides for {', '.join(symbols)}"
@@ -123,6 +127,15 @@ class Candidates:
                 "what runs under another profile can be tried, and not promoted",
             )
         return book
+
+    async def _refuse_unsigned(self, book: Book) -> None:
+        """Raise `ReloadError` where only signed bundles decide, and the candidate came in none: it is tried at most."""
+        version, sources = book.version, book.rulebook.sources_digest
+        try:
+            await asyncio.to_thread(self._in_force.trust.refuse_unsigned, version, sources)
+        except ReloadError as error:
+            again = "publish it: `sluice bundle build --key` makes a signed bundle, which decides once it is there"
+            raise ReloadError(f"the candidate may not decide: {error.message}", again) from error
 
     def _symbols(self, book: Book, asked: Sequence[str]) -> list[str]:
         """Symbols by name, or all of a symbol group's."""

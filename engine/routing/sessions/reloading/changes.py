@@ -6,6 +6,7 @@ In: the watch of a home, or the polls of an address. Out: swaps of what is in fo
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -17,16 +18,20 @@ from engine.language.findings import Finding, Severity
 from engine.language.load import Files
 from engine.reload.bundle import Verified
 from engine.reload.errors import BundleError, ReloadError, UnreadableBundleError
+from engine.reload.history import unpassed
+from engine.reload.last_good import StartedOn
 from engine.reload.pipeline import Accepted, Pipeline, Prove, Refused, Unchanged, Verdict, unproved
 from engine.reload.proving import prover
 from engine.reload.read import Signature, read_home
 from engine.reload.remote import Failed, Polled, Remote, Same
 from engine.reload.status import Attempt
 from engine.reload.watch import Watch, WatchfilesSource
-from engine.reload.who import user, who_changed
+from engine.reload.who import who_changed
 from engine.routing.sessions.collector import collect_what_was_replaced
 from engine.routing.sessions.reloading.in_force import CHANGES, InForce, Watching, changed
 from engine.routing.sessions.reloading.options import WHOLE, ReloadOptions
+
+_log = logging.getLogger(__name__)
 
 
 class Changes:
@@ -40,11 +45,11 @@ class Changes:
         pipeline: Pipeline,
         watching: Watching,
         seen: Signature | None,
-        started: Accepted | None,
+        started: StartedOn | None,
     ) -> None:
         """`seen` is how the home stood when it was read: what was saved since then is a change.
 
-        `started` is what came of it, or of the first bundle, where that is what the session began with.
+        `started` is what came of it, or of the first bundle.
         """
         self.pipeline = pipeline
         """What a change goes through, but for its proofs."""
@@ -55,9 +60,14 @@ class Changes:
         self._home = home
         self._watching = watching
         self._seen = seen
-        began = started is not None
-        self._taken = _identity(started.book) if started is not None and options.address is None else None
-        """Version and sources of what the home said when that was last taken: said again, it is no change."""
+        began = started is not None and started.accepted is not None
+        self._taken = _looked_at(started) if started is not None and options.address is None else None
+        """Version and sources of what the home said when that was last taken, or refuted at the start: said again, it
+        is no change."""
+        self._refuted = set[str]()
+        """The versions that were refused in this session since an invariant fails."""
+        if started is not None and started.refused is not None:
+            self._note_refuted(started.refused)
         fetched = options.fetched.polled if options.fetched is not None else None
         self._bundle = fetched.verified.bundle.digest if fetched is not None and began else ""
         """The digest of the bundle that was last taken."""
@@ -151,14 +161,18 @@ class Changes:
     async def consider(self, files: Files, how: str, who: str, sequence: int | None = None) -> Verdict:
         """Look at files that may decide from now on, and let them, or say why not."""
         in_force = self._in_force
+        prove = self.prover(files)
+        doubtful = None if prove is None or self.proofs_first() else await self._doubtful()
         pipeline = replace(
             self.pipeline,
-            prove=self.prover(files),
-            proofs_after_swap=not self.proofs_first(),
+            prove=prove,
+            proofs_after_swap=doubtful is not None,
+            unpassed=doubtful or (),
             taken=self._taken if how == "files" else None,
         )
         before, was = in_force.book, in_force.sequence
         verdict = await asyncio.to_thread(pipeline.consider, files, before)
+        self._note_refuted(verdict)
         if how == "files" and isinstance(verdict, Unchanged):
             return await self._stay(verdict, before)
         told = await asyncio.to_thread(changed, before, verdict.book) if isinstance(verdict, Accepted) else ""
@@ -168,7 +182,7 @@ class Changes:
         if isinstance(verdict, Refused):
             in_force.refuse(how, verdict)
         elif isinstance(verdict, Accepted):
-            unproved = pipeline.proofs_after_swap and pipeline.prove is not None and verdict.dry_run is not None
+            unproved = pipeline.prove is not None and verdict.dry_run is not None and verdict.proofs is None
             in_force.put(verdict.book, how, who, told, checks=_checks(verdict), sequence=sequence, unproved=unproved)
             self._taken = _identity(verdict.book)
             if unproved:
@@ -186,7 +200,9 @@ class Changes:
         Proofs come first, whatever the profile says: what they say is remembered.
         """
         pipeline = replace(self.pipeline, prove=self.prover(files), minds_warnings=False, past=tuple, keep=None)
-        return await asyncio.to_thread(pipeline.consider, files, self._in_force.book)
+        verdict = await asyncio.to_thread(pipeline.consider, files, self._in_force.book)
+        self._note_refuted(verdict)
+        return verdict
 
     async def _stay(self, verdict: Unchanged, looked_at: Book) -> Verdict:
         """What the home says is what decides, or what it said before: then what was put in force since stays."""
@@ -216,11 +232,23 @@ class Changes:
         judged = self._in_force.desk.judge_candidate()
         return judged is None or judged.values.get("proofs_first") is not False
 
+    async def _doubtful(self) -> frozenset[str] | None:
+        """The versions whose proofs did not pass so far; None where nobody knows."""
+        try:
+            return unpassed(await self._in_force.entries()) | self._refuted
+        except ReloadError as error:
+            _log.warning("a change is proved before it decides, whatever the profile says: %s", error)
+            return None
+
+    def _note_refuted(self, verdict: Verdict) -> None:
+        if isinstance(verdict, Refused) and verdict.is_refuted and verdict.version is not None:
+            self._refuted.add(verdict.version)
+
     async def _prove_after(
         self, accepted: Accepted, how: str, before: Book, sequence: int | None, pipeline: Pipeline
     ) -> Verdict:
         """Proofs that come after the swap: what fails them is taken back, unless something else decides by then."""
-        in_force, book = self._in_force, accepted.book
+        in_force, book, taken_back = self._in_force, accepted.book, ""
         in_force.say()
         answer = await asyncio.to_thread(pipeline.proofs_of, book.rulebook)
         assert answer is not None  # there is a prover
@@ -229,13 +257,14 @@ class Changes:
             in_force.proved(book)
         else:
             verdict = refused = unproved(answer, accepted)
+            self._note_refuted(refused)
             if not refused.is_refuted and self._taken == _identity(book):
                 self._taken = None  # saved again it may be proved in time
             in_force.refuse(how, refused)
             told = await in_force.change_to(before)
             if in_force.book is book:
-                in_force.put(before, "return", user(), f"a proof failed: {told}", sequence=sequence)
-        in_force.note(verdict)
+                taken_back = in_force.take_back(before, told, sequence)
+        in_force.note(verdict, taken_back)
         return verdict
 
 
@@ -248,6 +277,19 @@ def _overtaken(verdict: Verdict, now: Book, how: str) -> Verdict:
     finding = Finding("reload.overtaken", Severity.ERROR, WHOLE, told, f"{again} to have them decide")
     version = verdict.version if isinstance(verdict, Unchanged) else verdict.book.version
     return Refused((finding,), "swap", verdict.timings_ms, version)
+
+
+def _looked_at(started: StartedOn) -> tuple[str, str] | None:
+    """Version and sources of what a start took from the home, or refused since an invariant fails.
+
+    What was refused for anything else is looked at again: it may be proved in time, or there may be room on the disk.
+    """
+    refused = started.refused
+    if refused is None:
+        return None if started.accepted is None else _identity(started.accepted.book)
+    if not refused.is_refuted or refused.version is None or refused.sources is None:
+        return None
+    return refused.version, refused.sources
 
 
 def _identity(book: Book) -> tuple[str, str]:

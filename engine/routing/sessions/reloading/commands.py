@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -100,33 +101,50 @@ class Commands:
 
     async def _roll_back(self, request: Request) -> str:
         in_force = self._in_force
-        entry, book, refuted = await self._way_back(request.version)
+        entry, book, over = await self._way_back(request)
         told = await in_force.change_to(book)
+        self._refuse_overtaken(request)
         desk, left = in_force.desk, in_force.book.version
         if desk.router.deciders.partial:  # who rolls back wants that one to decide, and no other one for some symbols
             desk.end_candidate("returned", f"rolled back by {request.who}" if request.who else "rolled back")
         bundle = f"bundle {entry.sequence} of " if entry.sequence is not None else ""
         in_force.put(book, "rollback", request.who, told, came_from=bundle + entry.origin if entry.origin else "")
-        over = f"; {', '.join(refuted)} was passed over, since an invariant fails" if refuted else ""
         return f"{book.profile} {book.version} decides again, instead of {left}: {told}{over}"
 
-    async def _way_back(self, wanted: str | None) -> tuple[Entry, Book, list[str]]:
-        """What to go back to, which the gate lets decide, and what was passed over, since an invariant fails there.
+    def _refuse_overtaken(self, request: Request) -> None:
+        """Raise `ReloadError` where another rulebook decides than when it was asked: it was meant from that one."""
+        if request.decides not in (None, self._in_force.book.version):
+            raise ReloadError(
+                f"{request.decides} does not decide any more: {self._in_force.since}",
+                "`sluice status` shows what decides; ask again where it is to be another one",
+            )
+
+    async def _way_back(self, request: Request) -> tuple[Entry, Book, str]:
+        """What to go back to, which gate and keys let decide, and what was passed over and why; empty for nothing.
 
         Raises:
-            ReloadError: where there is none, and where the gate does not let it decide.
+            ReloadError: where there is none, where the gate does not let it decide, and where another one decides by
+                now than when it was asked.
 
         """
-        in_force, refuted = self._in_force, list[str]()
+        self._refuse_overtaken(request)
+        in_force, wanted, refuted, unsigned = self._in_force, request.version, list[str](), list[str]()
         decides = in_force.book.version
         entries = await in_force.entries()
         while True:
-            entry = rollback_to(entries, decides, wanted, passed_over=refuted)
+            try:
+                entry = rollback_to(entries, decides, wanted, passed_over=[*refuted, *unsigned])
+            except ReloadError as error:
+                raise ReloadError(error.message + _passed_over(refuted, unsigned), error.help) from error
+            if entry.version != decides and not await self._is_trusted(entry, wanted):
+                unsigned.append(entry.version)
+                continue
             profile = in_force.book.profile
             files = await asyncio.to_thread(self._store.files, entry.version, entry.sources, profile)
             verdict = None if entry.version == decides else await self._changes.look_again(files)
+            self._refuse_overtaken(request)
             if isinstance(verdict, Accepted):
-                return entry, verdict.book, refuted
+                return entry, verdict.book, _passed_over(refuted, unsigned)
             if not isinstance(verdict, Refused):
                 raise ReloadError(f"{entry.version} decides already", "`sluice history` lists the others")
             in_force.refuse("rollback", verdict)
@@ -134,3 +152,24 @@ class Commands:
                 other = "name another one: `sluice history` lists them"
                 raise ReloadError(f"{entry.version} is refused: {verdict.line}", verdict.findings[0].help or other)
             refuted.append(entry.version)
+
+    async def _is_trusted(self, entry: Entry, wanted: str | None) -> bool:
+        """Whether a rulebook needs no signed bundle, or came in one.
+
+        Raises:
+            ReloadError: for one that was named and did not.
+
+        """
+        try:
+            await asyncio.to_thread(self._in_force.trust.refuse_unsigned, entry.version, entry.sources)
+        except ReloadError as error:
+            if wanted is not None:
+                raise ReloadError(error.message, error.help or "publish a signed bundle of it") from error
+            return False
+        return True
+
+
+def _passed_over(refuted: Sequence[str], unsigned: Sequence[str]) -> str:
+    """What a way back has left out, and why; empty where nothing."""
+    reasons = ((refuted, "since an invariant fails"), (unsigned, "since no signed bundle vouches for it"))
+    return "".join(f"; {', '.join(versions)} was passed over, {why}" for versions, why in reasons if versions)

@@ -12,20 +12,26 @@ import logging
 import os
 import socket
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
 
 from engine.analysis.diff.changes import Given
 from engine.analysis.diff.report import named
 from engine.analysis.diff.structure import compare
 from engine.book import Book
 from engine.journal.events import CandidateMoved, RulebookLoaded, RulebookRefused
+from engine.language.findings import one_line
+from engine.printing import lasting
 from engine.reload.errors import ReloadError
 from engine.reload.history import ROLLOUTS, Entry, History, How
+from engine.reload.kept_bundles import Trust
 from engine.reload.last_good import GoodRulebook, LastGood, StartedOn, standing_in
 from engine.reload.pipeline import Gate, Refused, Verdict
 from engine.reload.remote import Arrived, Remote
@@ -37,12 +43,19 @@ from engine.routing.sessions.reloading.options import FirstBundle
 from engine.routing.sessions.reloading.origin import RulesOrigin
 from engine.routing.sessions.tried import candidate_status
 
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
 _log = logging.getLogger(__name__)
 
 _HOW: dict[str, How] = {
     "files": "reload", "bundle": "bundle", "rollback": "rollback", "promote": "promote", "return": "return",
 }  # fmt: skip
+_OUT_OF_TURN = ("rollback", "promote", "return")
+"""What no file and no bundle says: whoever looks after a session has to hear of it."""
+
 _MOST_NAMED, _MOST_FINDINGS = 3, 20
+_TIME = "%Y-%m-%d %H:%M:%S UTC"
 _SAY_EVERY_MS = 1_000
 """How often a status is written while a candidate is tried, or something waits for room on a disk."""
 
@@ -93,9 +106,15 @@ class InForce:
         now_ms: Callable[[], int],
         *,
         gate: Gate,
+        keys: Sequence[Ed25519PublicKey] = (),
     ) -> None:
-        """`started` is what the session begins with; None where nothing stands in for anything."""
+        """`started` is what the session begins with; None where nothing stands in for anything.
+
+        With `keys`, what decides has to have come in a bundle that one of them signed.
+        """
         self.desk = desk
+        self.trust = Trust(desk.around.logs, desk.book.profile, keys)
+        """Whether a rulebook may decide that comes in no bundle now."""
         self.sequence: int | None = None
         """Of the bundle that decides."""
         self.history = History(desk.around.logs)
@@ -140,6 +159,12 @@ class InForce:
     def book(self) -> Book:
         """The rulebook in force."""
         return self.desk.book
+
+    @property
+    def since(self) -> str:
+        """What decides, since when (UTC), and by what and by whom, in a line."""
+        by = f"{self._who} ({self._how})" if self._who else self._how
+        return f"{self.book.version} does since {datetime.fromtimestamp(self._since_ms / 1000, UTC):{_TIME}}, by {by}"
 
     # --- what decides ------------------------------------------------------------------------------------------------
 
@@ -211,7 +236,9 @@ class InForce:
         self._standing_in = False
         came_from = self._came_from_before if how == "return" else self._not_here(came_from)
         self._came_from_before, self._came_from = self._came_from, came_from
-        _log.info("rulebook %s %s decides (%s): %s", book.profile, book.version, how, changed)
+        by = f"{how}, by {one_line(who)}" if who else how
+        level = logging.WARNING if how in _OUT_OF_TURN else logging.INFO
+        _log.log(level, "rulebook %s %s decides (%s): %s", book.profile, book.version, by, changed)
         self._remember(changed, unproved=unproved)
 
     def proved(self, book: Book) -> None:
@@ -228,15 +255,25 @@ class InForce:
         if sequence is not None:
             self.sequence, self._good = sequence, None
 
-    def note(self, verdict: Verdict) -> None:
-        """What the status shows as the last change."""
-        self.attempt = attempt_of(verdict, self._now_ms())
+    def take_back(self, before: Book, told: str, sequence: int | None) -> str:
+        """Have the rulebook before decide again, since a proof failed of this one; says what it had done, in a line.
+
+        `told` says in a line what is different then. Nobody asked for it.
+        """
+        decided = f"{self.book.version} decided for {lasting((self._now_ms() - self._since_ms) / 1000)}"
+        self.put(before, "return", "", f"{decided} and is taken back, since a proof failed: {told}", sequence=sequence)
+        return f"{decided}, and was taken back"
+
+    def note(self, verdict: Verdict, taken_back: str = "") -> None:
+        """What the status shows as the last change; `taken_back` as `take_back` says it."""
+        self.attempt = msgspec.structs.replace(attempt_of(verdict, self._now_ms()), taken_back=taken_back)
         self.offered = self.attempt.version
 
     def refuse(self, how: str, refused: Refused, *, candidate: str = "") -> None:
         """Say in log and journal that something must not decide, and why; `candidate` is the name of one."""
         desk = self.desk
-        what = f"the candidate {candidate}" if candidate else "a change"
+        change = f"the change to {refused.version}" if refused.version else "a change"
+        what = f"the candidate {candidate}" if candidate else change
         _log.error("%s is refused (%s): %s", what, refused.stage, refused.line)
         findings = [
             {"code": found.code, "at": str(found.span), "message": found.message, "help": found.help}
@@ -291,10 +328,11 @@ class InForce:
         )
 
     async def entries(self) -> list[Entry]:
-        """The history of this profile, with what a disk did not take yet; what is written right now may be twice."""
-        waiting = [entry for entry in self._entries if entry.how not in ROLLOUTS]
+        """The history of this profile, with what a disk did not take yet. Raises `ReloadError` if it cannot be read."""
+        waiting = self._entries.copy()  # which the writer shortens at any time
         written = await asyncio.to_thread(self.history.entries)
-        return [entry for entry in (*written, *waiting) if entry.profile == self.book.profile]
+        late = [entry for entry in waiting if entry.how not in ROLLOUTS and entry not in written]
+        return [entry for entry in (*written, *late) if entry.profile == self.book.profile]
 
     def _remember(self, told: str, *, unproved: bool = False) -> None:
         """What a later session, and whoever asks, needs to know of what decides from here on."""
@@ -398,6 +436,7 @@ class InForce:
             gate=self._gate,
             who=self._who,
             last_good=self._standing_in,
+            passed_over=self._started.passed_over if self._standing_in and self._started is not None else "",
             sequence=self.sequence,
             confirmed_ms=news.confirmed_ms,
             unavailable=news.unavailable,
@@ -427,9 +466,14 @@ class InForce:
         if before is not None and before.state == "partial":
             state, reason = ("ended", "") if moved is None else (moved.state, moved.reason)
             ended = {"returned": "taken back", "partial": "it was given other symbols"}.get(state, state)
+            if state == "returned":
+                symbols = ", ".join(before.symbols)
+                _log.warning("%s %s is taken back for %s: %s", before.profile, before.rulebook, symbols, reason)
             self._entries.append(self._of_rollout("rollout_end", before, f"{ended}{reason and f': {reason}'}"))
         if moved is not None and moved.state == "partial":
             told = f"a candidate decides for {', '.join(moved.symbols)}"
+            by = f", by {one_line(self.asked_by)}" if self.asked_by else ""
+            _log.warning("%s %s: %s%s", moved.profile, moved.rulebook, told, by)
             self._entries.append(self._of_rollout("rollout", moved, told, self.asked_by))
         if self._entries:
             self._write("history", self._add_entries)

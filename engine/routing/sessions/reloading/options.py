@@ -43,6 +43,11 @@ class ReloadOptions:
     proof_timeout_s: float = QUESTION_TIMEOUT_S
     """For one question to the solver."""
 
+    @property
+    def asked_keys(self) -> Sequence[Ed25519PublicKey]:
+        """Keys of which one has to have signed what decides; empty where nobody asks for that, as of a home."""
+        return self.keys if self.address is not None else ()
+
 
 @dataclass(frozen=True, slots=True)
 class FirstBundle:

@@ -176,6 +176,41 @@ def test_a_rollout_has_a_line_in_the_history_with_its_symbols_and_decisions(cand
     assert [span.decisions for span in spans[1:]] == [made, 0]
 
 
+def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    caplog.clear()
+    return told
+
+
+def test_what_decides_by_no_file_is_a_line_of_the_log(candidate: Session, caplog: pytest.LogCaptureFixture) -> None:
+    candidate.reloading.begin()
+    desk = candidate.running.desk
+    first = desk.book.version
+    roll_out(candidate)
+    other = load("testnet", candidate.home.parent / "other").version
+    assert warnings_of(caplog) == [f"testnet {other}: a candidate decides for {SYMBOL}, by Ada"]
+    desk.end_candidate("returned", "guards.costs_too_much")
+    candidate.reloading.in_force.say_what_is_new()
+    assert warnings_of(caplog) == [f"testnet {other} is taken back for {SYMBOL}: guards.costs_too_much"]
+    candidate.ask("shadow", candidate=side(candidate))
+    for _ in range(51):
+        candidate.order()
+    assert candidate.ask("promote").done
+    (told,) = warnings_of(caplog)
+    assert told.startswith(f"rulebook testnet {other} decides (promote, by Ada): ")
+    assert candidate.ask("rollback", version=first).done
+    (told,) = warnings_of(caplog)
+    assert told.startswith(f"rulebook testnet {first} decides (rollback, by Ada): ")
+
+
+def test_a_rollout_that_is_asked_for_again_goes_on_as_it_is(candidate: Session) -> None:
+    roll_out(candidate)
+    before = candidate.events(CandidateMoved)
+    answer = candidate.ask("promote", symbols=[SYMBOL])
+    assert (answer.done, answer.line.endswith(f"decides for {SYMBOL} already")) == (True, True)
+    assert candidate.events(CandidateMoved) == before
+
+
 def test_what_a_rollout_to_other_symbols_did_is_counted_from_its_beginning(candidate: Session) -> None:
     roll_out(candidate)
     candidate.order(SYMBOL, maker_requested=False)

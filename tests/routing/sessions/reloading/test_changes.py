@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 import threading
 from collections.abc import Callable
@@ -172,6 +173,63 @@ def test_what_a_proof_took_back_decides_by_no_touch_again(start: Callable[..., S
     assert status.attempt.verdict == "refused"
 
 
+def decided(session: Session) -> list[str]:
+    """The versions that began to decide, in their order."""
+    return [event.rulebook for event in session.events(RulebookLoaded)]
+
+
+def test_what_a_proof_took_back_decides_by_no_other_comment_again(start: Callable[..., Session]) -> None:
+    session = start("prod", "proofs")
+    good = set_proofs_after_the_swap(session)
+    session.edit(*REFUTED)
+    assert isinstance(session.save(), Refused)
+    bad = load("prod", session.home).version
+    assert decided(session)[1:] == [bad, good]
+    for number in range(2):
+        with (session.home / "rules" / "sizing.yaml").open("a") as stream:
+            stream.write(f"# {number}\n")
+        refused = session.save()
+        assert isinstance(refused, Refused)
+        assert (refused.version, refused.stage, refused.is_refuted) == (bad, "proofs", True)
+    assert decided(session)[1:] == [bad, good], "it decided once, and never since"
+
+
+def test_what_a_proof_took_back_decides_in_no_later_session_before_it_is_proved(start: Callable[..., Session]) -> None:
+    session = start("prod", "proofs")
+    session.reloading.begin()
+    good = set_proofs_after_the_swap(session)
+    session.edit(*REFUTED)
+    assert isinstance(session.save(), Refused)
+    session.close()
+    (session.home / "profiles").rename(session.home / "away")
+    again = start("prod", "proofs")
+    again.reloading.begin()
+    assert again.running.desk.book.version == good
+    before = decided(again)
+    (session.home / "away").rename(session.home / "profiles")
+    assert isinstance(again.save(), Refused)
+    assert decided(again) == before
+    again.edit("profiles/base.yaml", "quality.degraded_ack_ms: 1500", "quality.degraded_ack_ms: 1400")
+    again.edit("profiles/base.yaml", "probe.enabled: true", "probe.enabled: false")
+    assert isinstance(again.save(), Accepted), "what nobody doubts decides before its proofs"
+    assert again.running.desk.book.version != good
+
+
+def test_where_nobody_knows_what_failed_before_proofs_come_first(
+    start: Callable[..., Session], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = start("prod", "proofs")
+    good = set_proofs_after_the_swap(session)
+
+    async def cannot() -> list[Any]:
+        raise ReloadError("the history cannot be read")
+
+    monkeypatch.setattr(session.reloading.in_force, "entries", cannot)
+    session.edit(*REFUTED)
+    assert isinstance(session.save(), Refused)
+    assert decided(session) == [good]
+
+
 def test_of_the_first_change_only_what_differs_is_written(start: Callable[..., Session]) -> None:
     session = start()
     session.edit(*SLIPPAGE)
@@ -242,7 +300,7 @@ def set_proofs_after_the_swap(session: Session) -> str:
 
 
 def test_a_profile_may_have_proofs_come_after_the_swap_and_what_fails_is_taken_back(
-    start: Callable[..., Session],
+    start: Callable[..., Session], caplog: pytest.LogCaptureFixture
 ) -> None:
     session = start("prod", "proofs")
     good = set_proofs_after_the_swap(session)
@@ -255,7 +313,16 @@ def test_a_profile_may_have_proofs_come_after_the_swap_and_what_fails_is_taken_b
     status = read_status(session.logs)
     assert status.attempt is not None
     assert (status.version, status.attempt.verdict) == (good, "refused")
-    assert [entry.how for entry in History(session.logs).entries()] == ["reload", "reload", "return"]
+    taken_back = refused.version
+    assert re.fullmatch(rf"{taken_back} decided for [\d.]+ s, and was taken back", status.attempt.taken_back)
+    entries = History(session.logs).entries()
+    assert [entry.how for entry in entries] == ["reload", "reload", "return"]
+    assert (status.who, entries[-1].who) == ("", ""), "nobody asked for it"
+    warned = [record.getMessage() for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
+    assert len(warned) == 2
+    assert warned[0].startswith(f"the change to {taken_back} is refused (proofs)")
+    told = rf"rulebook prod {good} decides \(return\): {taken_back} decided for [\d.]+ s and is taken back, since"
+    assert re.match(told, warned[1])
 
 
 def test_what_a_proof_took_back_is_not_rolled_back_to(start: Callable[..., Session]) -> None:

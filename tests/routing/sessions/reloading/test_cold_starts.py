@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from engine.home import shipped_home
-from engine.journal.events import RulebookRefused, SessionStarted
+from engine.journal.events import RulebookLoaded, RulebookRefused, SessionStarted
 from engine.journal.reader import read
 from engine.reload.history import History
 from engine.reload.last_good import ColdStartError
-from engine.reload.pipeline import Unchanged
+from engine.reload.pipeline import Refused, Unchanged
 from engine.reload.status import read_status
 from engine.routing.sessions.start import JOURNAL
 from tests.routing.markets import START_MS
@@ -70,6 +70,33 @@ def test_what_ran_under_no_gate_and_breaks_an_invariant_stands_in_for_nothing_un
     again.reloading.begin()
     assert again.running.desk.book.version == refuted, "that gate asks for no proofs"
     assert read_status(again.logs).last_good == breaks
+
+
+def test_what_a_start_refused_since_an_invariant_fails_is_no_change_when_it_is_touched(
+    start: Callable[..., Session],
+) -> None:
+    session = start("prod", "proofs")
+    session.reloading.begin()
+    session.edit("profiles/base.yaml", "proofs_before_swap: true", "proofs_before_swap: false")
+    session.save()
+    good = session.running.desk.book.version
+    session.close()
+    session.edit(*REFUTED)
+    again = start("prod", "proofs")
+    again.reloading.begin()
+    assert again.running.desk.book.version == good
+    begun = again.events(RulebookLoaded), again.events(RulebookRefused)
+    touched = again.save()
+    assert isinstance(touched, Unchanged)
+    assert not touched.decides
+    assert (again.events(RulebookLoaded), again.events(RulebookRefused)) == begun
+    status = read_status(again.logs)
+    assert status.attempt is not None
+    assert (status.attempt.verdict, status.last_good) == ("refused", True)
+    with (again.home / "rules" / "sizing.yaml").open("a") as stream:
+        stream.write("# the same meaning\n")
+    assert isinstance(again.save(), Refused)
+    assert again.events(RulebookLoaded) == begun[0], "what is known to fail is proved first"
 
 
 def test_a_first_start_with_broken_files_does_not_start(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,8 +13,9 @@ import msgspec
 import pytest
 
 from engine.backends.solver import turns
-from engine.journal.events import RulebookRefused
+from engine.journal.events import RulebookLoaded, RulebookRefused
 from engine.language.findings import Finding, Severity, Span
+from engine.language.rulebook import Rulebook
 from engine.reload.history import History
 from engine.reload.pipeline import Pipeline, ProofAnswer, Refused
 from engine.reload.read import read_home
@@ -78,6 +80,109 @@ def test_a_rollback_after_a_rollback_goes_further_back_or_says_that_nothing_is_t
     answer = session.ask("rollback")
     assert (answer.done, answer.line) == (False, f"nothing that may decide came before {first}")
     assert session.running.desk.book.version == first
+
+
+def save_slippage(session: Session, was: int, now: int) -> str:
+    """Save a change; the version that it makes."""
+    name = "broken_slippage_bps: {value: "
+    session.edit("profiles/testnet.yaml", f"{name}{was}", f"{name}{now}")
+    session.save()
+    return session.running.desk.book.version
+
+
+def test_a_rollback_never_goes_to_what_was_withdrawn(start: Callable[..., Session]) -> None:
+    session = start()
+    session.reloading.begin()
+    first = session.running.desk.book.version
+    save_slippage(session, 50, 45)
+    assert session.ask("rollback").done
+    save_slippage(session, 45, 44)
+    assert session.ask("rollback").done
+    assert session.running.desk.book.version == first
+
+
+def test_of_two_who_roll_back_at_once_the_second_is_told(start: Callable[..., Session]) -> None:
+    session = start()
+    session.reloading.begin()
+    save_slippage(session, 50, 45)
+    second = session.running.desk.book.version
+    third = save_slippage(session, 45, 44)
+    assert session.ask("rollback", decides=third).done
+    answer = session.ask("rollback", decides=third)
+    assert not answer.done
+    told = rf"{third} does not decide any more: {second} does since [\d-]{{10}} [\d:]{{8}} UTC, by Ada \(rollback\)"
+    assert re.fullmatch(told, answer.line)
+    assert session.running.desk.book.version == second
+
+
+@pytest.mark.parametrize("while_it", ["is asked", "reads the history", "compares"])
+def test_a_rollback_is_refused_whenever_another_one_began_to_decide(
+    start: Callable[..., Session], monkeypatch: pytest.MonkeyPatch, while_it: str
+) -> None:
+    session = start()
+    session.reloading.begin()
+    in_force = session.reloading.in_force
+    before = in_force.book
+    second = save_slippage(session, 50, 45)
+
+    def then_takes_back(awaited: Callable[..., Any]) -> Callable[..., Any]:
+        async def both(*given: Any) -> Any:
+            answer = await awaited(*given)
+            in_force.put(before, "return", "", "it is taken back")
+            return answer
+
+        return both
+
+    if while_it == "is asked":
+        in_force.put(before, "return", "", "it is taken back")
+    for moment, name in (("reads the history", "entries"), ("compares", "change_to")):
+        if while_it == moment:
+            monkeypatch.setattr(in_force, name, then_takes_back(getattr(in_force, name)))
+    answer = session.ask("rollback", decides=second)
+    assert not answer.done
+    assert answer.line.startswith(f"{second} does not decide any more: {before.version} does since ")
+    assert [event.how for event in session.events(RulebookLoaded)] == ["files", "return"]
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_rollback_of_what_its_proofs_take_back_meanwhile_goes_no_further(
+    start: Callable[..., Session], monkeypatch: pytest.MonkeyPatch, named: bool
+) -> None:
+    session = start("prod", "proofs")
+    session.reloading.begin()
+    first = session.running.desk.book.version
+    session.edit("profiles/base.yaml", "proofs_before_swap: true", "proofs_before_swap: false")
+    session.save()
+    second = session.running.desk.book.version
+    session.edit(*REFUTED)
+    looks, returned = threading.Event(), threading.Event()
+    in_force = session.reloading.in_force
+
+    def proves(rulebook: Rulebook) -> ProofAnswer:
+        if rulebook.version in (first, second):  # which the rollback looks at
+            looks.set()
+            assert returned.wait(60)
+            return ProofAnswer(1)
+        assert looks.wait(60)
+        return ProofAnswer(0, fails=1)
+
+    async def both() -> Answer:
+        saving = asyncio.create_task(session.reloading.changes.consider(read_home(session.home).files, "files", "Ada"))
+        while in_force.book.version == second:  # noqa: ASYNC110 - nothing tells of a swap
+            await asyncio.sleep(0.001)
+        bad = in_force.book.version
+        request = Request(id=new_id(), action="rollback", version=first if named else None, decides=bad)
+        asking = asyncio.create_task(session.reloading.commands.answer(request))
+        assert isinstance(await saving, Refused)
+        returned.set()
+        answer = await asking
+        assert answer.line.startswith(f"{bad} does not decide any more: {second} does since ")
+        return answer
+
+    monkeypatch.setattr(session.reloading.changes, "prover", lambda _: proves)
+    answer = asyncio.run(both())
+    assert (answer.done, answer.line.endswith(", by return")) == (False, True)
+    assert in_force.book.version == second
 
 
 def test_what_an_invariant_is_against_is_passed_over_and_refused_by_name(start: Callable[..., Session]) -> None:
