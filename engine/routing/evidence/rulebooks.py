@@ -70,25 +70,27 @@ class Rulebooks:
         Files that the last one kept holds too are linked, not written: a reload that changes one waits for one write.
 
         Raises:
-            ViewError: if they cannot be written.
+            ViewError: if they cannot be written, and for files that the rulebook was not loaded from.
 
         """
+        if any(files.sources.get(name) != source for name, source in rulebook.sources.items()):
+            raise ViewError(f"the rulebook {rulebook.version} is not made of these files", "load it from them")
         target = self._place(rulebook.version, rulebook.sources_digest)
         with self._keeps:
             if not target.is_dir():
-                self._keep(target, files, rulebook)
+                self._keep(target, files)
         return target
 
-    def _keep(self, target: Path, files: Files, rulebook: Rulebook) -> None:
+    def _keep(self, target: Path, files: Files) -> None:
         beside = target.with_name(f".{target.name}.{os.getpid()}")
         try:
             try:
-                self._write(beside, files, rulebook)
+                self._write(beside, files)
             except ViewError:
                 if not self._last:
                     raise
                 self._last = {}  # what was linked may have been changed since: written anew it is what it should be
-                self._write(beside, files, rulebook)
+                self._write(beside, files)
             if not target.is_dir():  # else another process was faster
                 beside.rename(target)
             self._last = {name: (source.text, target / name) for name, source in files.sources.items()}
@@ -98,14 +100,18 @@ class Rulebooks:
         finally:
             shutil.rmtree(beside, ignore_errors=True)
 
-    def _write(self, place: Path, files: Files, rulebook: Rulebook) -> None:
-        """Write all files into a folder of their own, and see that they make the rulebook again."""
+    def _write(self, place: Path, files: Files) -> None:
+        """Write all files into a folder of their own, and see that they are what the rulebook was made of."""
         shutil.rmtree(place, ignore_errors=True)
         for name, source in files.sources.items():
             text, known = self._last.get(name, ("", None))
             if known is None or text != source.text or not _link(known, place / name):
                 _write(place / name, source.text)
-        _load(place, rulebook.version, rulebook.sources_digest, rulebook.profile)
+        written = read_files(place)
+        if written.findings or dict(written.sources) != dict(files.sources):
+            raise ViewError(
+                f"what was kept in `{place}` is not what was written", "look at the disk, and at who else writes there"
+            )
 
     def open(self, version: str, sources: str, profile: str, backend: Backend = "interpreter") -> Book:
         """The rulebook of a version, as it was.

@@ -180,11 +180,11 @@ def test_where_links_cannot_be_files_are_written(home: Path, tmp_path: Path, mon
         assert rulebooks.open(book.version, book.rulebook.sources_digest, "prod").version == book.version
 
 
-def test_what_would_not_load_again_is_not_kept(tmp_path: Path) -> None:
+def test_what_a_rulebook_was_not_made_of_is_not_kept(tmp_path: Path) -> None:
     files = read_files(shipped_home())
     rulebook = Workspace(files).rulebook("prod")
     less = {name: held for name, held in files.sources.items() if "sizing" not in name}
-    with pytest.raises(ViewError, match="does not load"):
+    with pytest.raises(ViewError, match="is not made of these files"):
         Rulebooks(tmp_path).keep(Files(less, ()), rulebook)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
